@@ -1,0 +1,2 @@
+// Package cmdstream is a placeholder.
+package cmdstream

@@ -1,0 +1,3 @@
+module github.com/cmdstream/cmdstream
+
+go 1.26

@@ -1,0 +1,257 @@
+package transport
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// Defaults of a Conn.
+const (
+	// DefaultWriteTimeout is how long one write may take before the peer counts
+	// as a slow reader.
+	DefaultWriteTimeout = 30 * time.Second
+
+	readBuffer = 16 << 10  // bytes
+	sendBuffer = 256 << 10 // bytes that may wait to be written before Send waits too
+	keepBuffer = 64 << 10  // bytes of a buffer's capacity that an idle connection keeps
+)
+
+// Conn is a net.Conn that carries the messages of one Transport: it owns the
+// buffers of both directions, and the coalesced flush (send.go).
+//
+// Read is for one goroutine at a time; all else is safe for many.
+type Conn struct {
+	nc           net.Conn
+	transport    Transport
+	nextSeq      *atomic.Int64 // the last Seq that the client gave out; nil at a server
+	writeTimeout time.Duration
+	raw          *rawWriter // writes without waiting, where nc can; else nil
+	drainFunc    func()     // c.drain, made once
+
+	in          *bufio.Reader
+	at          time.Time    // when in was last filled; of the goroutine that reads
+	lastRead    atomic.Int64 // the same in nanoseconds since start, for all
+	lastCommand atomic.Int64 // when a command was last sent, likewise
+	start       time.Time
+
+	done chan struct{} // closed once err is set
+
+	mu       sync.Mutex    // protects what follows, and Append of transport
+	err      error         // why the connection ended; set once
+	out      []byte        // appended and not yet taken by a flusher
+	spare    []byte        // the other one of the two buffers
+	rest     []byte        // what the socket would not take: the drain's
+	large    []*Message    // messages that go out by reference, one piece a turn
+	flushing bool          // somebody flushes: append, and it will be written
+	held     bool          // the reader will flush once it has handed out its buffer
+	appended uint64        // bytes, ever
+	written  uint64        // bytes that nc has taken, ever
+	room     chan struct{} // closed when out has room again; nil: nobody waits
+	idle     chan struct{} // closed when flushing ends; nil: nobody waits
+}
+
+// NewConn returns a Conn over nc. lastSeq, at a client, is the counter from
+// which its commands are numbered. A writeTimeout of 0 means the default.
+func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeout time.Duration) *Conn {
+	if writeTimeout <= 0 {
+		writeTimeout = DefaultWriteTimeout
+	}
+	c := &Conn{
+		nc: nc, transport: transport, nextSeq: lastSeq, writeTimeout: writeTimeout,
+		raw: newRawWriter(nc), start: time.Now(), done: make(chan struct{}),
+	}
+	c.drainFunc = c.drain
+	c.at = c.start
+	c.in = bufio.NewReaderSize((*source)(c), readBuffer)
+	return c
+}
+
+// Supports tells whether the connection's wire can carry messages of a kind.
+func (c *Conn) Supports(kind Kind) bool { return c.transport.Supports(kind) }
+
+// LocalAddr returns the address of this end.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// RemoteAddr returns the address of the peer.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// SayHello writes this side's hello. Read, Send and Post come after it.
+func (c *Conn) SayHello(h *Hello) error {
+	b, err := c.transport.AppendHello(nil, h)
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	n, err := c.nc.Write(b)
+	c.written += uint64(n)
+	c.appended = c.written
+	return err
+}
+
+// HearHello reads the peer's hello.
+func (c *Conn) HearHello(h *Hello) error {
+	return c.transport.ReadHello(c.in, h)
+}
+
+// Read reads the next message into m. It flushes what was held back while
+// earlier messages were handed out, before it waits for more.
+func (c *Conn) Read(m *Message) error {
+	*m = Message{}
+	if err := c.transport.Read(c.in, m); err != nil {
+		return c.Fail(err)
+	}
+	if !c.held && c.in.Buffered() > 0 {
+		c.mu.Lock()
+		c.held = true
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// At returns when the message that was read last had come in. It belongs to the
+// goroutine that reads.
+func (c *Conn) At() time.Time { return c.at }
+
+// source is the reader below Conn.in: it alone waits for the peer.
+type source Conn
+
+func (s *source) Read(b []byte) (int, error) {
+	c := (*Conn)(s)
+	c.Release()
+	n, err := c.nc.Read(b)
+	if n > 0 {
+		c.at = time.Now()
+		c.lastRead.Store(int64(c.at.Sub(c.start)))
+	}
+	return n, err
+}
+
+// SinceRead returns how long ago the last byte came from the peer.
+func (c *Conn) SinceRead() time.Duration {
+	return time.Since(c.start) - time.Duration(c.lastRead.Load())
+}
+
+// SinceCommand returns how long ago the last command was sent.
+func (c *Conn) SinceCommand() time.Duration {
+	return time.Since(c.start) - time.Duration(c.lastCommand.Load())
+}
+
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Err returns why the connection ended; nil while it has not.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Fail ends the connection at once, for a reason; the first one counts, and is
+// returned as an *Error. It does not wait: see Join.
+func (c *Conn) Fail(reason error) error {
+	c.mu.Lock()
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return c.err
+	}
+	err := asError(reason)
+	c.err = err
+	for _, m := range c.large {
+		close(m.done)
+	}
+	c.large = nil
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	close(c.done)
+	c.mu.Unlock()
+	closeNow(c.nc)
+	return err
+}
+
+// Join waits until nobody writes to the failed connection any more. After it,
+// Wrote is final.
+func (c *Conn) Join() {
+	c.mu.Lock()
+	idle := c.whenIdle()
+	c.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
+}
+
+// whenIdle returns a channel that closes when flushing ends; nil: it has. The
+// caller holds mu.
+func (c *Conn) whenIdle() <-chan struct{} {
+	if !c.flushing {
+		return nil
+	}
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	return c.idle
+}
+
+// Finish writes what was appended, says that no more comes, where the net.Conn
+// can, and reads until the peer has closed too, so that nothing of it is lost
+// to a reset; then, or after the given time, it fails the connection for reason.
+// Nobody may be in Read.
+func (c *Conn) Finish(reason error, within time.Duration) {
+	deadline := time.Now().Add(within)
+	c.nc.SetReadDeadline(deadline)
+	c.Flush(within)
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.Err() == nil && half.CloseWrite() == nil {
+		c.in.Discard(c.in.Buffered())
+		io.Copy(io.Discard, io.LimitReader(c.nc, 1<<20))
+	}
+	c.Fail(reason)
+	c.Join()
+}
+
+// Flush waits until all that was appended is written, the connection has ended,
+// or the time is over.
+func (c *Conn) Flush(within time.Duration) {
+	c.Release()
+	c.mu.Lock()
+	idle := c.whenIdle()
+	c.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-c.done:
+	case <-timer.C:
+	}
+}
+
+// asError says of an error of the connection what it means: it is an *Error with
+// outcome Unknown, unless it came as one.
+func asError(err error) *base.Error {
+	var e *base.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	var rule *wire.RuleError
+	switch {
+	case errors.As(err, &rule):
+		return &base.Error{Code: base.ErrProtocol, Message: "the connection was ended, since the peer broke a rule of the protocol", Err: err}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &base.Error{Code: base.ErrSlowReader, Message: "the connection was ended, since the peer did not read for the whole write timeout", Err: err}
+	case errors.Is(err, io.EOF):
+		return &base.Error{Code: base.ErrConnLost, Message: "the connection was lost: the peer closed it", Err: err}
+	default:
+		return &base.Error{Code: base.ErrConnLost, Message: "the connection was lost", Err: err}
+	}
+}

@@ -1,0 +1,118 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// Framed is cmdstream's own wire, version 1: see docs/spec.md.
+func Framed(o Options) Transport {
+	return &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots)}
+}
+
+type framed struct {
+	server   bool
+	maxBody  int
+	maxSlots uint64
+
+	// The sending side's.
+	seqOut base.Seq
+	extras []byte
+
+	// The reading side's.
+	seqIn    base.Seq
+	frame    []byte           // a frame that is larger than the bufio.Reader
+	partials map[int]*partial // bodies of which some chunks have come
+}
+
+func (f *framed) Supports(Kind) bool { return true }
+
+func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
+	switch m.Kind {
+	case Ping:
+		return append(dst, wire.Ping), nil, false
+	case Command, Result:
+		return f.appendBody(dst, m)
+	case Failure:
+		payload := wire.AppendFailure(nil, wire.Failure{
+			Outcome:    uint8(m.Err.Outcome),
+			Code:       string(m.Err.Code),
+			RetryAfter: milliseconds(m.Err.RetryAfter),
+			Message:    m.Err.Message,
+		})
+		return appendFrame(dst, wire.KindFailure, m.Slot, payload), nil, false
+	case Cancel:
+		return appendFrame(dst, wire.KindCancel, m.Slot, nil), nil, false
+	case Credit:
+		f.extras = wire.AppendUvarint(f.extras[:0], uint64(m.Credit))
+		return appendFrame(dst, wire.KindCredit, m.Slot, f.extras), nil, false
+	default: // Goaway
+		payload := wire.AppendGoaway(nil, wire.Goaway{RetryAfter: milliseconds(m.RetryAfter), Reason: m.Reason})
+		return appendFrame(dst, wire.KindGoaway, 0, payload), nil, false
+	}
+}
+
+func appendFrame(dst []byte, kind wire.Kind, slot int, payload []byte) []byte {
+	dst = wire.AppendHeader(dst, wire.Header{Kind: kind, Slot: uint64(slot), Length: len(payload)})
+	return append(dst, payload...)
+}
+
+// appendBody appends a command or a result, or the next chunk of one.
+func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool) {
+	h := wire.Header{Kind: wire.KindCommand, Slot: uint64(m.Slot)}
+	if m.Kind == Result {
+		h.Kind = wire.KindResult
+		if m.Last {
+			h.Flags = wire.FlagLast
+		}
+	}
+	f.extras = f.extras[:0]
+	if !m.begun && m.Kind == Command {
+		var e wire.Extras
+		if m.Seq != f.seqOut+1 {
+			e.Seq = uint64(m.Seq)
+		}
+		f.seqOut = m.Seq
+		if m.Timeout > 0 {
+			e.Timeout = uint64(max(m.Timeout.Microseconds(), 1))
+		}
+		if m.Credit > 1 {
+			e.Credit = uint64(m.Credit)
+		}
+		if e.Seq|e.Timeout|e.Credit != 0 {
+			h.Flags |= wire.FlagExtras
+			f.extras = wire.AppendExtras(f.extras, e)
+		}
+	}
+
+	piece := m.Body[m.sent:]
+	if m.aborted {
+		piece = nil
+	}
+	if len(f.extras)+len(piece) > wire.MaxPayload {
+		h.Flags |= wire.FlagMore
+		if !m.begun {
+			f.extras = wire.AppendUvarint(f.extras, uint64(len(m.Body)))
+		}
+		piece = piece[:wire.MaxPayload-len(f.extras)]
+	}
+	m.begun = true
+	m.sent += len(piece)
+
+	h.Length = len(f.extras) + len(piece)
+	dst = wire.AppendHeader(dst, h)
+	dst = append(dst, f.extras...)
+	if len(piece) > LargeBody {
+		return dst, piece, h.Flags&wire.FlagMore != 0
+	}
+	return append(dst, piece...), nil, h.Flags&wire.FlagMore != 0
+}
+
+func milliseconds(d time.Duration) uint64 {
+	if d <= 0 {
+		return 0
+	}
+	return uint64((d + time.Millisecond - 1) / time.Millisecond)
+}

@@ -1,0 +1,237 @@
+package transport
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+func (f *framed) Read(r *bufio.Reader, m *Message) error {
+	for {
+		h, err := readHeader(r)
+		if err != nil {
+			return err
+		}
+		if h.Kind == wire.KindPing {
+			m.Kind = Ping
+			return nil
+		}
+		if err := f.check(h); err != nil {
+			return err
+		}
+		if p := f.partials[int(h.Slot)]; p != nil && p.continues(h) {
+			whole, err := f.readChunk(r, h, p)
+			if err != nil {
+				return err
+			}
+			if whole {
+				*m = p.m
+				return nil
+			}
+			continue
+		}
+		payload, err := f.readPayload(r, h.Length)
+		if err != nil {
+			return err
+		}
+		*m = Message{Slot: int(h.Slot)}
+		ready, err := f.parse(h, payload, m)
+		if ready || err != nil {
+			return err
+		}
+	}
+}
+
+// parse reads a payload that does not continue an earlier one. ready is false
+// where only a first chunk has come.
+func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, err error) {
+	switch h.Kind {
+	case wire.KindCommand:
+		m.Kind = Command
+		payload, err = f.parseExtras(h, payload, m)
+		if err != nil {
+			return false, err
+		}
+		return f.parseBody(h, payload, m)
+	case wire.KindResult:
+		m.Kind = Result
+		return f.parseBody(h, payload, m)
+	case wire.KindFailure:
+		m.Kind = Failure
+		failure, err := wire.ParseFailure(payload)
+		outcome := base.Outcome(failure.Outcome)
+		if outcome >= base.Succeeded {
+			outcome = base.Unknown
+		}
+		m.Err = &base.Error{
+			Outcome: outcome, Code: base.Code(failure.Code), Message: failure.Message,
+			Remote: true, RetryAfter: duration(failure.RetryAfter),
+		}
+		return true, err
+	case wire.KindCancel:
+		m.Kind = Cancel
+		if p := f.partials[m.Slot]; p != nil {
+			return p.drop(m, givenUp()), nil
+		}
+		return true, nil
+	case wire.KindCredit:
+		m.Kind = Credit
+		n, err := wire.ParseCredit(payload)
+		if n > math.MaxInt32 {
+			return false, &wire.RuleError{Rule: fmt.Sprintf("a credit of %d, the limit is %d", n, math.MaxInt32)}
+		}
+		m.Credit = int(n)
+		return true, err
+	default: // Goaway: check let no other kind through
+		m.Kind = Goaway
+		goaway, err := wire.ParseGoaway(payload)
+		m.Reason, m.RetryAfter = goaway.Reason, duration(goaway.RetryAfter)
+		return true, err
+	}
+}
+
+func (f *framed) parseExtras(h wire.Header, payload []byte, m *Message) ([]byte, error) {
+	f.seqIn++
+	if h.Flags&wire.FlagExtras == 0 {
+		m.Seq = f.seqIn
+		return payload, nil
+	}
+	e, payload, err := wire.ParseExtras(payload)
+	if err != nil {
+		return nil, err
+	}
+	if e.Seq != 0 {
+		if e.Seq > math.MaxInt64-1 {
+			return nil, &wire.RuleError{Rule: "a command's seq overflows"}
+		}
+		f.seqIn = base.Seq(e.Seq)
+	}
+	m.Seq = f.seqIn
+	m.Timeout = time.Duration(min(e.Timeout, math.MaxInt64/1000)) * time.Microsecond
+	m.Credit = int(min(e.Credit, math.MaxInt32))
+	if e.Metadata != nil {
+		m.Err = &base.Error{Outcome: base.Rejected, Code: base.ErrUnsupported, Message: "this server takes no metadata"}
+	}
+	return payload, nil
+}
+
+// parseBody takes a whole body, or the first chunk of one.
+func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready bool, err error) {
+	m.Last = h.Flags&wire.FlagLast != 0
+	if h.Flags&wire.FlagMore == 0 {
+		if len(payload) > f.maxBody && m.Err == nil {
+			m.Err = f.tooLarge(uint64(len(payload)))
+		}
+		m.Body = payload
+		return true, nil
+	}
+	total, payload, err := wire.ParseTotal(payload)
+	if err != nil {
+		return false, err
+	}
+	p := &partial{m: *m, total: int(min(total, math.MaxInt32))}
+	if f.partials == nil {
+		f.partials = make(map[int]*partial)
+	}
+	f.partials[m.Slot] = p
+	if total > uint64(f.maxBody) && m.Err == nil {
+		m.Err = f.tooLarge(total)
+	}
+	if m.Err != nil {
+		return p.drop(m, m.Err), nil
+	}
+	p.body = append(p.body, payload...)
+	return false, nil
+}
+
+func givenUp() *base.Error {
+	return &base.Error{Outcome: base.Rejected, Code: base.ErrCanceled, Message: "the command was given up before it was whole"}
+}
+
+func (f *framed) tooLarge(size uint64) *base.Error {
+	if f.server {
+		return &base.Error{
+			Outcome: base.Rejected, Code: base.ErrTooLargeCmd,
+			Message: fmt.Sprintf("the command has %d bytes, the server's MaxCmdSize is %d", size, f.maxBody),
+		}
+	}
+	return &base.Error{
+		Outcome: base.Failed, Code: base.ErrTooLargeResult,
+		Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", size, f.maxBody),
+	}
+}
+
+// check holds a header against what this side may receive.
+func (f *framed) check(h wire.Header) error {
+	switch h.Kind {
+	case wire.KindInput, wire.KindAck, wire.KindResume:
+		return &wire.RuleError{Rule: fmt.Sprintf("a %s frame came without a session; this build takes none", h.Kind)}
+	case wire.KindCommand, wire.KindCancel, wire.KindCredit:
+		if !f.server {
+			return &wire.RuleError{Rule: fmt.Sprintf("a server sent a %s frame", h.Kind)}
+		}
+	case wire.KindResult, wire.KindFailure:
+		if f.server {
+			return &wire.RuleError{Rule: fmt.Sprintf("a client sent a %s frame", h.Kind)}
+		}
+	}
+	if h.Slot >= f.maxSlots {
+		return &wire.RuleError{Rule: fmt.Sprintf("slot %d is beyond the limit of %d", h.Slot, f.maxSlots)}
+	}
+	return nil
+}
+
+// readHeader waits for a whole header.
+func readHeader(r *bufio.Reader) (wire.Header, error) {
+	for {
+		b, _ := r.Peek(min(r.Buffered(), wire.MaxHeader))
+		h, n, err := wire.ParseHeader(b)
+		if err == nil {
+			_, err = r.Discard(n)
+			return h, err
+		}
+		if !errors.Is(err, wire.ErrShort) {
+			return h, err
+		}
+		if _, err := r.Peek(len(b) + 1); err != nil {
+			if len(b) > 0 && errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return h, err
+		}
+	}
+}
+
+// readPayload returns a view that holds until the next read.
+func (f *framed) readPayload(r *bufio.Reader, n int) ([]byte, error) {
+	if n <= r.Size() {
+		b, err := r.Peek(n)
+		if err != nil {
+			return nil, unexpected(err)
+		}
+		_, err = r.Discard(n)
+		return b, err
+	}
+	f.frame = slices.Grow(f.frame[:0], n)[:n]
+	_, err := io.ReadFull(r, f.frame)
+	return f.frame, unexpected(err)
+}
+
+// unexpected says that an end of the stream came where more was to follow.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func duration(ms uint64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond
+}

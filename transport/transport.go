@@ -1,0 +1,179 @@
+// Package transport moves commands and results over a net.Conn.
+//
+// A [Transport] is the wire of one connection: it turns a [Message] into bytes
+// and back. [Framed], the default, is cmdstream's own; [Plain] is the bare wire
+// of the original cmd-stream-go; a program may bring another. A [Conn] owns the
+// net.Conn, its buffers and the coalesced flush, whatever the wire.
+package transport
+
+import (
+	"bufio"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+)
+
+// Kind is the kind of a Message.
+type Kind uint8
+
+// The kinds of messages. Server to client: Ping (a pong), Result, Failure,
+// Goaway. Client to server: Ping, Command, Cancel, Credit, Goaway.
+const (
+	Ping Kind = iota
+	Command
+	Result
+	Failure
+	Cancel
+	Credit
+	Goaway
+)
+
+// Message is one thing that is said on a connection, in either direction.
+type Message struct {
+	Kind Kind
+	// Slot names an open command: a small number that the client chose. A
+	// transport whose wire has no slots finds them itself; it reads -1 for a
+	// result of a command that is not open.
+	Slot int
+	// Seq is the command's number. A wire with slots need not tell it of a
+	// result or failure.
+	Seq base.Seq
+	// Last marks the last Result of a command.
+	Last bool
+	// Timeout is the time that a Command has left; 0: no deadline.
+	Timeout time.Duration
+	// Credit is how many results a Command may send at first (0: one), and how
+	// many more by a Credit.
+	Credit int
+	// Body is the encoded command or result. As Read sets it, it is a view that
+	// holds until the next Read, unless Owned.
+	Body []byte
+	// Owned: Read made Body for this message alone; the receiver may keep it.
+	Owned bool
+	// Value is set by a Read that decodes bodies itself, instead of Body.
+	Value any
+	// Err is how the command ended, of a Failure; or, as Read sets it of a
+	// Command or Result, why that one can't be taken.
+	Err *base.Error
+	// RetryAfter belongs to Goaway.
+	RetryAfter time.Duration
+	// Reason belongs to Goaway.
+	Reason string
+
+	// SeqTo, if not nil, is where a Conn stores the Seq that it assigns to a
+	// Command with Seq 0.
+	SeqTo Sequenced
+
+	// What follows is the Conn's and the framed transport's, under Conn.mu.
+	sent    int           // bytes of Body appended so far
+	begun   bool          // the first piece was appended
+	aborted bool          // the rest of Body is not wanted any more
+	end     uint64        // where in the stream of bytes the message ends; 0: not wholly appended
+	done    chan struct{} // of a large message: closed when it was wholly appended, or given up
+}
+
+// Sequenced learns the Seq of its command, before the command is on its way. It
+// is called under the Conn's lock and must not block.
+type Sequenced interface{ SetSeq(base.Seq) }
+
+// Transport is the wire of one connection, seen from one end. Read and ReadHello
+// are called by one goroutine at a time; so are Append and AppendHello, but by
+// others than those that read.
+type Transport interface {
+	// Supports tells whether the wire can carry messages of a kind. Append is
+	// never called for one that it can't.
+	Supports(kind Kind) bool
+	// AppendHello appends this side's hello; nothing, if it has none. An error
+	// means that the hello can't be said on this wire.
+	AppendHello(dst []byte, h *Hello) ([]byte, error)
+	// ReadHello reads the other side's hello, if it has one.
+	ReadHello(r *bufio.Reader, h *Hello) error
+	// Append appends m. A transport may leave the end of the body to be written
+	// from where it is, as tail, if the body is larger than LargeBody; and it
+	// may cut such a body into pieces: more asks for a further call. A transport
+	// that does neither appends all and returns nil and false.
+	Append(dst []byte, m *Message) (out, tail []byte, more bool)
+	// Read reads the next message into m, whose fields are zero. Any error ends
+	// the connection.
+	Read(r *bufio.Reader, m *Message) error
+}
+
+// LargeBody is the size in bytes up to which a body is copied into the send
+// buffer, among the other messages. A larger one goes by reference.
+const LargeBody = 8 << 10
+
+// Options is what a transport is made with.
+type Options struct {
+	// Server is true at the server's end.
+	Server bool
+	// MaxBody is the largest body, in bytes, that Read may take: MaxCmdSize at
+	// the server, MaxResultSize at the client.
+	MaxBody int
+	// MaxSlots is how many slots there are: a higher number breaks the protocol.
+	MaxSlots int
+	// Decode decodes the body of a message for the slot (a base.Cmd[T] at the
+	// server, a base.Result at the client), where the wire doesn't say where a
+	// body ends. The slot is -1 where the result belongs to no open command.
+	Decode func(slot int, r Reader) (any, error)
+}
+
+// Factory makes the transport of one connection: Framed, Plain, or another.
+type Factory func(Options) Transport
+
+// Hello is what the two sides tell each other before the first command.
+type Hello struct {
+	// Info is the client's opaque information, or the ServerInfo.
+	Info []byte
+	// MaxResultSize is the largest result that the client takes, in bytes; 0:
+	// not said.
+	MaxResultSize int
+	// Status is the server's answer; RetryAfter and Text go with a refusal.
+	Status     Status
+	RetryAfter time.Duration
+	Text       string
+	// Settings are the server's.
+	Settings ServerSettings
+}
+
+// ServerSettings are the limits that a server announces to its clients.
+type ServerSettings struct {
+	// MaxCmdSize is the largest encoded command, in bytes. A client refuses a
+	// larger one before it sends anything. 0: the default, 4 MiB.
+	MaxCmdSize int
+	// MaxInFlight is how many commands one connection may have open at once. At
+	// the client more wait for their turn. 0: the default, 16384.
+	MaxInFlight int
+}
+
+// Defaults of ServerSettings, and the client's MaxResultSize.
+const (
+	DefaultMaxCmdSize    = 4 << 20
+	DefaultMaxInFlight   = 16384
+	DefaultMaxResultSize = 4 << 20
+)
+
+// WithDefaults returns s with defaults in place of zeros.
+func (s ServerSettings) WithDefaults() ServerSettings {
+	if s.MaxCmdSize <= 0 {
+		s.MaxCmdSize = DefaultMaxCmdSize
+	}
+	if s.MaxInFlight <= 0 {
+		s.MaxInFlight = DefaultMaxInFlight
+	}
+	return s
+}
+
+// Status is a server's answer to a hello.
+type Status uint8
+
+// The statuses.
+const (
+	OK Status = iota
+	Full
+	Draining
+	Version
+	Unauthorized
+	StaleEpoch
+	SessionLost
+	Refused
+)

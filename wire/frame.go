@@ -1,0 +1,106 @@
+package wire
+
+// Kind is the kind of a frame.
+type Kind uint8
+
+// The kinds of frames. Input, Ack and Resume belong to sessions and client
+// streaming; version 1 names them, and this build refuses them.
+const (
+	KindPing Kind = iota // one zero byte: ping and pong
+	KindCommand
+	KindResult
+	KindFailure
+	KindCancel
+	KindCredit
+	KindInput
+	KindAck
+	KindResume
+	KindGoaway
+	kindEnd
+)
+
+var kindNames = [...]string{
+	"ping", "command", "result", "failure", "cancel",
+	"credit", "input", "ack", "resume", "goaway",
+}
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	if k < kindEnd {
+		return kindNames[k]
+	}
+	return "unknown kind"
+}
+
+// Flags of a frame. Which kinds know which is in flagsOf.
+type Flags uint8
+
+// The flags.
+const (
+	// FlagMore: the body goes on in a further frame of this kind and slot.
+	FlagMore Flags = 1 << iota
+	// FlagExtras: the payload opens with extras. Only in a command's first frame.
+	FlagExtras
+	// FlagLast: the command has ended with this result.
+	FlagLast
+)
+
+var flagsOf = [kindEnd]Flags{
+	KindCommand: FlagMore | FlagExtras,
+	KindResult:  FlagMore | FlagLast,
+	KindInput:   FlagMore | FlagLast,
+	KindResume:  FlagLast,
+}
+
+// Header opens every frame but ping and pong.
+type Header struct {
+	Kind  Kind
+	Flags Flags
+	// Slot names the command; 0 where the kind has none.
+	Slot uint64
+	// Length is the size of the payload.
+	Length int
+}
+
+// AppendHeader appends h. A ping has no header: it is the byte Ping.
+func AppendHeader(dst []byte, h Header) []byte {
+	dst = append(dst, byte(h.Kind)<<4|byte(h.Flags))
+	dst = AppendUvarint(dst, h.Slot)
+	return AppendUvarint(dst, uint64(h.Length))
+}
+
+// ParseHeader reads a header, or the byte of a ping, and returns how many bytes
+// it took. ErrShort asks for more of them, MaxHeader at most.
+func ParseHeader(b []byte) (h Header, n int, err error) {
+	if len(b) == 0 {
+		return h, 0, ErrShort
+	}
+	if b[0] == Ping {
+		return h, 1, nil
+	}
+	h.Kind, h.Flags = Kind(b[0]>>4), Flags(b[0]&0xf)
+	if h.Kind == KindPing || h.Kind >= kindEnd {
+		return h, 0, broken("a frame opens with byte %#02x: unknown kind", b[0])
+	}
+	if h.Flags&^flagsOf[h.Kind] != 0 {
+		return h, 0, broken("a %s frame has flags %#x that it can't have", h.Kind, uint8(h.Flags))
+	}
+	// In the common case slot and length take one byte each.
+	if len(b) >= 3 && b[1] < 0x80 && b[2] < 0x80 {
+		h.Slot, h.Length = uint64(b[1]), int(b[2])
+		return h, 3, nil
+	}
+	slot, n, err := ParseUvarint(b[1:])
+	if err != nil {
+		return h, 0, err
+	}
+	length, m, err := ParseUvarint(b[1+n:])
+	if err != nil {
+		return h, 0, err
+	}
+	if length > MaxPayload {
+		return h, 0, broken("a %s frame has %d bytes, the limit is %d", h.Kind, length, MaxPayload)
+	}
+	h.Slot, h.Length = slot, int(length)
+	return h, 1 + n + m, nil
+}

@@ -1,0 +1,175 @@
+package wire
+
+import "unicode/utf8"
+
+// The bits of the byte that opens a command's extras.
+const (
+	extraSeq = 1 << iota
+	extraTimeout
+	extraCredit
+	extraMetadata
+	extrasEnd
+)
+
+// Extras is what a command may carry before its body. A zero field is absent.
+type Extras struct {
+	// Seq is the command's sequence number, where it is not one more than that
+	// of the command before it on this connection.
+	Seq uint64
+	// Timeout is the time left, in microseconds; 0: no deadline.
+	Timeout uint64
+	// Credit is how many results may be sent before more credit comes; 0: one.
+	Credit uint64
+	// Metadata is opaque here. This build refuses it.
+	Metadata []byte
+}
+
+// AppendExtras appends e; nothing where e is empty. The frame then has
+// FlagExtras.
+func AppendExtras(dst []byte, e Extras) []byte {
+	at := len(dst)
+	dst = append(dst, 0)
+	if e.Seq != 0 {
+		dst[at] |= extraSeq
+		dst = AppendUvarint(dst, e.Seq)
+	}
+	if e.Timeout != 0 {
+		dst[at] |= extraTimeout
+		dst = AppendUvarint(dst, e.Timeout)
+	}
+	if e.Credit != 0 {
+		dst[at] |= extraCredit
+		dst = AppendUvarint(dst, e.Credit)
+	}
+	if e.Metadata != nil {
+		dst[at] |= extraMetadata
+		dst = AppendUvarint(dst, uint64(len(e.Metadata)))
+		dst = append(dst, e.Metadata...)
+	}
+	if dst[at] == 0 {
+		return dst[:at]
+	}
+	return dst
+}
+
+// ParseExtras reads what AppendExtras wrote and returns the rest of the payload.
+func ParseExtras(b []byte) (e Extras, rest []byte, err error) {
+	if len(b) == 0 {
+		return e, nil, broken("a command's extras are cut off")
+	}
+	bits, b := b[0], b[1:]
+	if bits == 0 || bits >= extrasEnd {
+		return e, nil, broken("a command's extras open with byte %#02x", bits)
+	}
+	fields := [...]*uint64{&e.Seq, &e.Timeout, &e.Credit}
+	for i, field := range fields {
+		if bits&(1<<i) == 0 {
+			continue
+		}
+		if *field, b, err = cutUvarint(b, "extras"); err != nil {
+			return e, nil, err
+		}
+		if *field == 0 {
+			return e, nil, broken("a command carries a zero among its extras")
+		}
+	}
+	if bits&extraMetadata != 0 {
+		if e.Metadata, b, err = cutBytes(b, MaxPayload, "metadata"); err != nil {
+			return e, nil, err
+		}
+	}
+	return e, b, nil
+}
+
+// ParseTotal reads the size of the whole body, which opens the first of several
+// chunks, and returns the rest of the payload: the first piece of the body.
+func ParseTotal(b []byte) (total uint64, rest []byte, err error) {
+	total, rest, err = cutUvarint(b, "total size")
+	if err == nil && uint64(len(rest)) > total {
+		err = broken("a first chunk holds %d bytes of %d", len(rest), total)
+	}
+	return total, rest, err
+}
+
+// Failure is the payload of a failure frame: how a command ended without a last
+// result.
+type Failure struct {
+	// Outcome is the number of a base.Outcome.
+	Outcome uint8
+	// Code is one word, MaxCode bytes at most.
+	Code string
+	// RetryAfter is in milliseconds; 0: not said.
+	RetryAfter uint64
+	// Message is text, MaxMessage bytes at most.
+	Message string
+}
+
+// AppendFailure appends f. Code and Message are cut to their limits.
+func AppendFailure(dst []byte, f Failure) []byte {
+	f.Code, f.Message = cut(f.Code, MaxCode), cut(f.Message, MaxMessage)
+	dst = append(dst, f.Outcome)
+	dst = AppendUvarint(dst, uint64(len(f.Code)))
+	dst = append(dst, f.Code...)
+	dst = AppendUvarint(dst, f.RetryAfter)
+	return append(dst, f.Message...)
+}
+
+// ParseFailure reads the payload of a failure frame.
+func ParseFailure(b []byte) (f Failure, err error) {
+	if len(b) == 0 {
+		return f, broken("a failure is empty")
+	}
+	f.Outcome, b = b[0], b[1:]
+	code, b, err := cutBytes(b, MaxCode, "code of a failure")
+	if err != nil {
+		return f, err
+	}
+	f.Code = string(code)
+	if f.RetryAfter, b, err = cutUvarint(b, "retry-after"); err != nil {
+		return f, err
+	}
+	f.Message = string(b)
+	return f, nil
+}
+
+// ParseCredit reads the payload of a credit frame: how many more.
+func ParseCredit(b []byte) (n uint64, err error) {
+	n, rest, err := cutUvarint(b, "credit")
+	if err == nil && (n == 0 || len(rest) != 0) {
+		err = broken("a credit frame holds no count, or more than one")
+	}
+	return n, err
+}
+
+// Goaway is the payload of a goaway frame: the sender takes no more commands on
+// this connection and finishes those that it has.
+type Goaway struct {
+	// RetryAfter is in milliseconds; 0: at once.
+	RetryAfter uint64
+	// Reason is text, MaxMessage bytes at most.
+	Reason string
+}
+
+// AppendGoaway appends g.
+func AppendGoaway(dst []byte, g Goaway) []byte {
+	dst = AppendUvarint(dst, g.RetryAfter)
+	return append(dst, cut(g.Reason, MaxMessage)...)
+}
+
+// ParseGoaway reads the payload of a goaway frame.
+func ParseGoaway(b []byte) (g Goaway, err error) {
+	g.RetryAfter, b, err = cutUvarint(b, "retry-after")
+	g.Reason = string(b)
+	return g, err
+}
+
+// cut shortens s to limit bytes without splitting a rune.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}

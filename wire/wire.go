@@ -1,0 +1,111 @@
+// Package wire holds the bytes of cmdstream's framed protocol, version 1, as
+// pure functions: Append… adds to a slice, Parse… reads from one, and nothing
+// here does I/O or keeps state. docs/spec.md describes the same for people.
+//
+// Parse functions never panic and never allocate more than their input's size;
+// the slices that they return are views into it.
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// Version is the version of the protocol that this package speaks.
+const Version = 1
+
+// Ping is the frame of one zero byte: a ping from the client, a pong back.
+const Ping byte = 0
+
+// Sizes in bytes.
+const (
+	// MaxPayload is the most that follows one frame's header. A larger body
+	// travels in chunks.
+	MaxPayload = 64 << 10
+	// MaxHeader is the most that a frame's header takes.
+	MaxHeader = 1 + maxVarint + maxVarint
+	// MaxHello is the most that the fields of a hello take together.
+	MaxHello = 8 << 10
+	// MaxServerInfo is the most that a ServerInfo takes.
+	MaxServerInfo = 1 << 10
+	// MaxCode is the most that the code of a failure takes.
+	MaxCode = 64
+	// MaxMessage is the most that the message of a failure takes. A longer one
+	// is cut by its sender.
+	MaxMessage = 32 << 10
+
+	maxVarint = 10
+)
+
+// ErrShort is returned by Parse functions for input that ends before the thing
+// does: more bytes may make it valid.
+var ErrShort = errors.New("wire: more bytes needed")
+
+// A RuleError says which rule of the protocol the peer broke. The connection
+// ends with it.
+type RuleError struct{ Rule string }
+
+// Error returns the rule.
+func (e *RuleError) Error() string { return "wire: " + e.Rule }
+
+func broken(format string, args ...any) error {
+	return &RuleError{Rule: fmt.Sprintf(format, args...)}
+}
+
+// AppendUvarint appends v, seven bits a byte, lowest first.
+func AppendUvarint(dst []byte, v uint64) []byte {
+	for v >= 0x80 {
+		dst = append(dst, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(dst, byte(v))
+}
+
+// SizeUvarint returns how many bytes v takes.
+func SizeUvarint(v uint64) int {
+	return (bits.Len64(v|1) + 6) / 7
+}
+
+// ParseUvarint reads a uvarint and returns how many bytes it took. One that is
+// longer than it need be, or overflows 64 bits, is an error.
+func ParseUvarint(b []byte) (v uint64, n int, err error) {
+	for i, c := range b {
+		if i == maxVarint-1 && c > 1 {
+			return 0, 0, broken("a varint overflows 64 bits")
+		}
+		v |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			if c == 0 && i > 0 {
+				return 0, 0, broken("a varint is longer than it need be")
+			}
+			return v, i + 1, nil
+		}
+	}
+	return 0, 0, ErrShort
+}
+
+// cutUvarint is ParseUvarint for a payload that is all there, so that an end in
+// the middle breaks a rule.
+func cutUvarint(b []byte, what string) (v uint64, rest []byte, err error) {
+	v, n, err := ParseUvarint(b)
+	if errors.Is(err, ErrShort) {
+		err = broken("the %s of a frame is cut off", what)
+	}
+	return v, b[n:], err
+}
+
+// cutBytes reads a uvarint length and that many bytes, limit at most.
+func cutBytes(b []byte, limit int, what string) (field, rest []byte, err error) {
+	n, rest, err := cutUvarint(b, what)
+	if err != nil {
+		return nil, nil, err
+	}
+	if n > uint64(limit) {
+		return nil, nil, broken("the %s has %d bytes, the limit is %d", what, n, limit)
+	}
+	if n > uint64(len(rest)) {
+		return nil, nil, broken("the %s is cut off", what)
+	}
+	return rest[:n], rest[n:], nil
+}
