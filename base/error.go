@@ -34,6 +34,8 @@ const (
 	ErrVersion Code = "version"
 	// ErrServerInfo: the server's ServerInfo is not the one the client expects.
 	ErrServerInfo Code = "server_info"
+	// ErrConf: a configuration, or an argument, can't be used.
+	ErrConf Code = "configuration"
 	// ErrProtocol: the peer broke a rule of the wire, or speaks another protocol.
 	ErrProtocol Code = "protocol"
 	// ErrHello: the hello did not complete in its time.
@@ -42,6 +44,8 @@ const (
 	ErrKeepalive Code = "keepalive"
 	// ErrIdle: the client sent nothing for the server's ReceiveTimeout.
 	ErrIdle Code = "idle"
+	// ErrNoClient: no client came within the server's FirstConnTimeout.
+	ErrNoClient Code = "no_client"
 	// ErrSlowReader: the peer did not read for as long as the write timeout.
 	ErrSlowReader Code = "slow_reader"
 

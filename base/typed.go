@@ -2,6 +2,7 @@ package base
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -53,6 +54,22 @@ func (s Stream[T, R, C]) Exec(ctx context.Context, _ time.Time, seq Seq, receive
 	}
 	return proxy.Send(seq, End{})
 }
+
+// NameOf returns the Go type of a command, as errors tell it: of a typed one,
+// that of the command itself. It is "" for nil.
+func NameOf(cmd any) string {
+	switch cmd := cmd.(type) {
+	case nil:
+		return ""
+	case interface{ inner() any }:
+		return fmt.Sprintf("%T", cmd.inner())
+	default:
+		return fmt.Sprintf("%T", cmd)
+	}
+}
+
+func (u Unary[T, R, C]) inner() any  { return u.Cmd }
+func (s Stream[T, R, C]) inner() any { return s.Cmd }
 
 // Value is the only result of a typed command.
 type Value[R any] struct{ V R }

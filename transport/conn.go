@@ -21,7 +21,7 @@ const (
 	DefaultWriteTimeout = 30 * time.Second
 
 	readBuffer = 16 << 10  // bytes
-	sendBuffer = 256 << 10 // bytes that may wait to be written before Send waits too
+	sendBuffer = 256 << 10 // bytes that may wait to be written before Room waits
 	keepBuffer = 64 << 10  // bytes of a buffer's capacity that an idle connection keeps
 )
 
@@ -45,18 +45,19 @@ type Conn struct {
 
 	done chan struct{} // closed once err is set
 
-	mu       sync.Mutex    // protects what follows, and Append of transport
-	err      error         // why the connection ended; set once
-	out      []byte        // appended and not yet taken by a flusher
-	spare    []byte        // the other one of the two buffers
-	rest     []byte        // what the socket would not take: the drain's
-	large    []*Message    // messages that go out by reference, one piece a turn
-	flushing bool          // somebody flushes: append, and it will be written
-	held     bool          // the reader will flush once it has handed out its buffer
-	appended uint64        // bytes, ever
-	written  uint64        // bytes that nc has taken, ever
-	room     chan struct{} // closed when out has room again; nil: nobody waits
-	idle     chan struct{} // closed when flushing ends; nil: nobody waits
+	mu        sync.Mutex    // protects what follows, and Append of transport
+	err       error         // why the connection ended; set once
+	out       []byte        // appended and not yet taken by a flusher
+	spare     []byte        // the other one of the two buffers
+	rest      []byte        // what the socket would not take: the drain's
+	large     []*Message    // messages that go out by reference, one piece a turn
+	flushing  bool          // somebody flushes: append, and it will be written
+	held      bool          // the reader will flush once it has handed out its buffer; only it changes this
+	commanded bool          // out holds a command
+	appended  uint64        // bytes, ever
+	written   uint64        // bytes that nc has taken, ever
+	room      chan struct{} // closed when out has room again; nil: nobody waits
+	idle      chan struct{} // closed when flushing ends; nil: nobody waits
 }
 
 // NewConn returns a Conn over nc. lastSeq, at a client, is the counter from
@@ -84,7 +85,7 @@ func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 // RemoteAddr returns the address of the peer.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
-// SayHello writes this side's hello. Read, Send and Post come after it.
+// SayHello writes this side's hello. Everything else comes after it.
 func (c *Conn) SayHello(h *Hello) error {
 	b, err := c.transport.AppendHello(nil, h)
 	if err != nil || len(b) == 0 {
@@ -208,7 +209,7 @@ func (c *Conn) whenIdle() <-chan struct{} {
 func (c *Conn) Finish(reason error, within time.Duration) {
 	deadline := time.Now().Add(within)
 	c.nc.SetReadDeadline(deadline)
-	c.Flush(within)
+	c.Settle(within)
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.Err() == nil && half.CloseWrite() == nil {
 		c.in.Discard(c.in.Buffered())
 		io.Copy(io.Discard, io.LimitReader(c.nc, 1<<20))
@@ -217,11 +218,16 @@ func (c *Conn) Finish(reason error, within time.Duration) {
 	c.Join()
 }
 
-// Flush waits until all that was appended is written, the connection has ended,
+// Settle waits until all that was appended is written, the connection has ended,
 // or the time is over.
-func (c *Conn) Flush(within time.Duration) {
-	c.Release()
+func (c *Conn) Settle(within time.Duration) {
 	c.mu.Lock()
+	if !c.flushing {
+		c.flushing = true
+		c.mu.Unlock()
+		c.Flush(false)
+		c.mu.Lock()
+	}
 	idle := c.whenIdle()
 	c.mu.Unlock()
 	if idle == nil {

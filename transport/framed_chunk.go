@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"slices"
 
@@ -15,7 +14,8 @@ type partial struct {
 	m       Message
 	total   int
 	body    []byte
-	dropped bool // nobody wants it any more: its chunks are thrown away
+	got     int  // bytes that have come, thrown away or not
+	dropped bool // its chunks are thrown away
 }
 
 // continues tells whether a frame is a further chunk.
@@ -29,51 +29,50 @@ func (p *partial) continues(h wire.Header) bool {
 	return false
 }
 
-// drop gives the body up, and tells so in m unless that was done before: a
-// failed Command or Result.
+// drop gives the body up. A command is answered at once: m is set to it, failed;
+// for a result it is told at its end.
 func (p *partial) drop(m *Message, err *base.Error) (tell bool) {
 	if p.dropped {
 		return false
 	}
 	p.dropped, p.body = true, nil
+	p.m.Err = err
 	*m = p.m
-	m.Err = err
-	return true
+	return p.m.Kind == Command
 }
 
-// readChunk reads a further chunk. At the last, p.m is the whole message, unless
-// nobody is to hear of it.
-func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (whole bool, err error) {
+// readChunk reads a further chunk. At the last, p.m is the message, unless
+// nobody is to hear of it any more.
+func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell bool, err error) {
 	if h.Flags&wire.FlagExtras != 0 {
-		return false, &wire.RuleError{Rule: "a further chunk has extras"}
+		return false, BrokenRule("a further chunk has extras")
 	}
-	last := h.Flags&wire.FlagMore == 0
-	if last {
-		delete(f.partials, p.m.Slot)
+	if p.got+h.Length > p.total {
+		return false, BrokenRule("chunks hold more than the %d bytes that the first declared", p.total)
 	}
+	p.got += h.Length
 	if p.dropped {
-		_, err := r.Discard(h.Length)
-		return false, err
+		_, err = r.Discard(h.Length)
+	} else {
+		// The buffer grows with what has come, never with what was only declared.
+		have := len(p.body)
+		p.body = slices.Grow(p.body, h.Length)[:have+h.Length]
+		_, err = io.ReadFull(r, p.body[have:])
 	}
-	have := len(p.body)
-	if have+h.Length > p.total {
-		return false, &wire.RuleError{Rule: fmt.Sprintf("chunks hold more than the %d bytes that the first declared", p.total)}
+	if err != nil {
+		return false, unexpected(err)
 	}
-	// The buffer grows with what has come, never with what was only declared.
-	p.body = slices.Grow(p.body, h.Length)[:have+h.Length]
-	if _, err := io.ReadFull(r, p.body[have:]); err != nil {
-		return false, err
-	}
-	if !last {
+	if h.Flags&wire.FlagMore != 0 {
 		return false, nil
 	}
+	delete(f.partials, p.m.Slot)
 	p.m.Last = p.m.Last || h.Flags&wire.FlagLast != 0
-	if len(p.body) < p.total {
-		// The sender gave up half-way. Of a result the server says why by a
-		// failure that follows.
+	if p.got < p.total {
+		// The sender gave up half-way. The server answers a command for which it
+		// has not done so; of a result it says by a failure what became of it.
 		p.m.Err = givenUp()
-		return p.m.Kind == Command, nil
+		return p.m.Kind == Command && !p.dropped, nil
 	}
 	p.m.Body, p.m.Owned = p.body, true
-	return true, nil
+	return p.m.Kind == Result || !p.dropped, nil
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -27,11 +28,11 @@ func (f *framed) Read(r *bufio.Reader, m *Message) error {
 			return err
 		}
 		if p := f.partials[int(h.Slot)]; p != nil && p.continues(h) {
-			whole, err := f.readChunk(r, h, p)
+			tell, err := f.readChunk(r, h, p)
 			if err != nil {
 				return err
 			}
-			if whole {
+			if tell {
 				*m = p.m
 				return nil
 			}
@@ -85,7 +86,7 @@ func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, e
 		m.Kind = Credit
 		n, err := wire.ParseCredit(payload)
 		if n > math.MaxInt32 {
-			return false, &wire.RuleError{Rule: fmt.Sprintf("a credit of %d, the limit is %d", n, math.MaxInt32)}
+			return false, BrokenRule("a credit of %d, the limit is %d", n, math.MaxInt32)
 		}
 		m.Credit = int(n)
 		return true, err
@@ -109,7 +110,7 @@ func (f *framed) parseExtras(h wire.Header, payload []byte, m *Message) ([]byte,
 	}
 	if e.Seq != 0 {
 		if e.Seq > math.MaxInt64-1 {
-			return nil, &wire.RuleError{Rule: "a command's seq overflows"}
+			return nil, BrokenRule("a command's seq overflows")
 		}
 		f.seqIn = base.Seq(e.Seq)
 	}
@@ -136,7 +137,10 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 	if err != nil {
 		return false, err
 	}
-	p := &partial{m: *m, total: int(min(total, math.MaxInt32))}
+	if total > math.MaxInt32 {
+		return false, BrokenRule("a body of %d bytes was declared", total)
+	}
+	p := &partial{m: *m, total: int(total), got: len(payload)}
 	if f.partials == nil {
 		f.partials = make(map[int]*partial)
 	}
@@ -147,7 +151,7 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 	if m.Err != nil {
 		return p.drop(m, m.Err), nil
 	}
-	p.body = append(p.body, payload...)
+	p.body = bytes.Clone(payload)
 	return false, nil
 }
 
@@ -172,18 +176,18 @@ func (f *framed) tooLarge(size uint64) *base.Error {
 func (f *framed) check(h wire.Header) error {
 	switch h.Kind {
 	case wire.KindInput, wire.KindAck, wire.KindResume:
-		return &wire.RuleError{Rule: fmt.Sprintf("a %s frame came without a session; this build takes none", h.Kind)}
+		return BrokenRule("a %s frame came without a session; this build takes none", h.Kind)
 	case wire.KindCommand, wire.KindCancel, wire.KindCredit:
 		if !f.server {
-			return &wire.RuleError{Rule: fmt.Sprintf("a server sent a %s frame", h.Kind)}
+			return BrokenRule("a server sent a %s frame", h.Kind)
 		}
 	case wire.KindResult, wire.KindFailure:
 		if f.server {
-			return &wire.RuleError{Rule: fmt.Sprintf("a client sent a %s frame", h.Kind)}
+			return BrokenRule("a client sent a %s frame", h.Kind)
 		}
 	}
 	if h.Slot >= f.maxSlots {
-		return &wire.RuleError{Rule: fmt.Sprintf("slot %d is beyond the limit of %d", h.Slot, f.maxSlots)}
+		return BrokenRule("slot %d is beyond the limit of %d", h.Slot, f.maxSlots)
 	}
 	return nil
 }

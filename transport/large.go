@@ -5,24 +5,20 @@ import (
 	"slices"
 )
 
-// sendLarge sends a message whose body goes by reference, in pieces, so that
-// small messages pass between them. It waits for the last piece, or for ctx. If
-// ctx ends before the first piece, the message was not sent; later, a last and
-// empty piece tells the peer. The caller holds mu, and no longer does afterwards.
-func (c *Conn) sendLarge(ctx context.Context, m *Message) error {
-	m.done = make(chan struct{})
-	c.large = append(c.large, m)
-	if c.flushing {
-		c.mu.Unlock()
-	} else {
-		c.flushing = true
-		c.mu.Unlock()
-		go c.drainFunc()
-	}
+// A message with a large body goes by reference, in pieces, so that small ones
+// pass between them. The drain writes them.
+
+// Large tells whether m is such a message, whose sender must Wait.
+func (m *Message) Large() bool { return len(m.Body) > LargeBody }
+
+// Wait waits until the last piece of a large message is written. When ctx ends
+// before, it gives the message up; its error is ctx's cause if nothing of it was
+// sent. Any other error is the connection's end.
+func (c *Conn) Wait(ctx context.Context, m *Message) error {
 	select {
 	case <-m.done:
 	case <-ctx.Done():
-		if c.Abort(m) {
+		if c.Abort(m) == Unsent {
 			return context.Cause(ctx)
 		}
 	}
@@ -34,22 +30,59 @@ func (c *Conn) sendLarge(ctx context.Context, m *Message) error {
 	return c.err
 }
 
-// Abort gives up the rest of a large message. It reports whether nothing of it
-// was sent. A piece that is just being written still refers to m.Body, which the
-// caller must therefore not use again.
-func (c *Conn) Abort(m *Message) (unsent bool) {
+// Progress is how far a large message has come.
+type Progress uint8
+
+// The progress of a large message.
+const (
+	Unsent Progress = iota // nothing of it was appended
+	Cut                    // it was given up half-way, and the peer is told
+	Whole                  // all of it was appended
+)
+
+// Abort gives up the rest of a large message: an empty last piece, appended
+// before anything that comes later, tells the peer. It returns what became of
+// the message. Of one that is Cut, a piece that is just being written still
+// refers to m.Body, which the caller must therefore not use again.
+func (c *Conn) Abort(m *Message) Progress {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	i := slices.Index(c.large, m)
 	if i < 0 {
-		return false
+		defer c.mu.Unlock()
+		return m.progress()
 	}
+	c.large = slices.Delete(c.large, i, i+1)
+	close(m.done)
 	if !m.begun {
-		c.large = slices.Delete(c.large, i, i+1)
-		return true
+		c.mu.Unlock()
+		return Unsent
 	}
 	m.aborted = true
-	return false
+	c.append(m)
+	flush := c.mustFlush()
+	c.mu.Unlock()
+	if flush {
+		c.Flush(false)
+	}
+	return Cut
+}
+
+// Progress returns how far a large message has come.
+func (c *Conn) Progress(m *Message) Progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return m.progress()
+}
+
+// progress is Progress for a caller that holds mu.
+func (m *Message) progress() Progress {
+	switch {
+	case !m.begun:
+		return Unsent
+	case m.end == 0 || m.aborted:
+		return Cut
+	}
+	return Whole
 }
 
 // appendPiece appends the next piece of the first large message and lets the

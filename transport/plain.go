@@ -69,7 +69,7 @@ func (p *plain) ReadHello(r *bufio.Reader, h *Hello) error {
 		return err
 	}
 	if n > wire.MaxServerInfo {
-		return &wire.RuleError{Rule: fmt.Sprintf("the ServerInfo has %d bytes, the limit is %d: does the server speak the plain wire?", n, wire.MaxServerInfo)}
+		return BrokenRule("the ServerInfo has %d bytes, the limit is %d: does the server speak the plain wire?", n, wire.MaxServerInfo)
 	}
 	h.Info = make([]byte, n)
 	if _, err := io.ReadFull(r, h.Info); err != nil {
@@ -98,7 +98,6 @@ func (p *plain) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
 	}
 	p.mu.Unlock()
 	dst = wire.AppendUvarint(dst, uint64(m.Seq))
-	m.sent = len(m.Body)
 	if len(m.Body) > LargeBody {
 		return dst, m.Body, false
 	}
@@ -116,7 +115,7 @@ func (p *plain) Read(r *bufio.Reader, m *Message) error {
 	}
 	m.Seq = base.Seq(seq)
 	if m.Seq < 0 {
-		return &wire.RuleError{Rule: "a sequence number overflows"}
+		return BrokenRule("a sequence number overflows")
 	}
 	if p.Server {
 		m.Kind = Command
@@ -146,13 +145,13 @@ func (p *plain) open(seq base.Seq) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, ok := p.slots[seq]; ok {
-		return 0, &wire.RuleError{Rule: fmt.Sprintf("two open commands have the seq %d", seq)}
+		return 0, BrokenRule("two open commands have the seq %d", seq)
 	}
 	var slot int
 	if n := len(p.free); n > 0 {
 		slot, p.free = p.free[n-1], p.free[:n-1]
 	} else if slot = len(p.seqs); slot >= p.MaxSlots {
-		return 0, &wire.RuleError{Rule: fmt.Sprintf("more than %d commands are open", p.MaxSlots)}
+		return 0, BrokenRule("more than %d commands are open", p.MaxSlots)
 	} else {
 		p.seqs = append(p.seqs, 0)
 	}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net"
 	"runtime"
 	"time"
@@ -20,15 +21,15 @@ import (
 // rest to the drain.
 const flushRounds = 8
 
-// Send appends m and sees to it that it is written. It returns once m is in the
-// send buffer; of a large body once the last piece is. While the buffer is full
-// it waits, until ctx ends: m was then not sent, and the error is ctx's cause.
-// Any other error is the connection's end. crowd says that others are likely to
-// send at this moment too, so that waiting for them for one turn of the
-// scheduler pays.
-func (c *Conn) Send(ctx context.Context, m *Message, crowd bool) error {
-	c.mu.Lock()
-	for c.err == nil && len(c.out) >= sendBuffer {
+// Room waits until the send buffer has room, ctx ends, which returns its cause,
+// or the connection has ended, which returns why.
+func (c *Conn) Room(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		if c.err != nil || len(c.out) < sendBuffer {
+			defer c.mu.Unlock()
+			return c.err
+		}
 		if c.room == nil {
 			c.room = make(chan struct{})
 		}
@@ -39,41 +40,61 @@ func (c *Conn) Send(ctx context.Context, m *Message, crowd bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		c.mu.Lock()
 	}
-	if c.err != nil {
-		defer c.mu.Unlock()
-		return c.err
-	}
-	if len(m.Body) > LargeBody {
-		return c.sendLarge(ctx, m)
-	}
-	c.append(m)
-	c.flushLocked(crowd)
-	return nil
 }
 
-// Post appends a message that must not wait: a pong, a cancel, a credit, a
-// failure. A peer that lets too many of them pile up is cut as a slow reader.
-func (c *Conn) Post(m *Message) error {
+// ErrNoRoom is what Append says of a command or result for which the caller has
+// to wait: it calls Room, and then Append again.
+var ErrNoRoom = errors.New("transport: the send buffer is full")
+
+// Append appends m to the send buffer, without waiting. A message with a large
+// body is only queued, and its sender calls Wait. Where flush is true nobody
+// else will write what was appended: the caller must call Flush, once it holds
+// no lock. On an error m was not sent: ErrNoRoom, or the end of the connection.
+//
+// Small messages about commands find room always; a peer that lets too many of
+// them pile up is cut as a slow reader.
+func (c *Conn) Append(m *Message) (flush bool, err error) {
 	c.mu.Lock()
 	if c.err != nil {
 		defer c.mu.Unlock()
-		return c.err
+		return false, c.err
+	}
+	if len(c.out) >= sendBuffer && (m.Kind == Command || m.Kind == Result) {
+		c.mu.Unlock()
+		return false, ErrNoRoom
 	}
 	if len(c.out) >= 4*sendBuffer {
 		c.mu.Unlock()
-		return c.Fail(&base.Error{Code: base.ErrSlowReader, Message: "the connection was ended, since the peer sends and does not read"})
+		return false, c.Fail(&base.Error{Code: base.ErrSlowReader, Message: "the connection was ended, since the peer sends and does not read"})
 	}
-	c.append(m)
-	c.flushLocked(false)
-	return nil
+	if len(m.Body) > LargeBody {
+		m.done = make(chan struct{})
+		c.large = append(c.large, m)
+	} else {
+		c.append(m)
+	}
+	flush = c.mustFlush()
+	c.mu.Unlock()
+	return flush, nil
 }
 
-// append appends a message that goes by copy. The caller holds mu.
+// Post appends a message and flushes: for what is so small and rare that nobody
+// waits for room for it. It never waits.
+func (c *Conn) Post(m *Message) error {
+	flush, err := c.Append(m)
+	if flush {
+		c.Flush(false)
+	}
+	return err
+}
+
+// append appends a message, or the next piece of a large one, and returns what
+// of it goes by reference behind c.out. The caller holds mu.
 func (c *Conn) append(m *Message) []byte {
 	if m.Kind == Command {
-		if m.Seq == 0 && !m.begun {
+		c.commanded = true
+		if m.Seq == 0 {
 			m.Seq = base.Seq(c.nextSeq.Add(1))
 			if m.SeqTo != nil {
 				m.SeqTo.SetSeq(m.Seq)
@@ -84,22 +105,21 @@ func (c *Conn) append(m *Message) []byte {
 	out, tail, more := c.transport.Append(c.out, m)
 	c.out = out
 	c.appended += uint64(len(out) - before + len(tail))
+	m.begun = true
 	if !more {
 		m.end = c.appended
 	}
 	return tail
 }
 
-// flushLocked flushes, or leaves it to somebody who will. The caller holds mu,
-// and no longer does afterwards.
-func (c *Conn) flushLocked(crowd bool) {
+// mustFlush tells whether nobody flushes, nor will: then the caller has to, and
+// counts as doing so. The caller holds mu.
+func (c *Conn) mustFlush() bool {
 	if c.flushing || c.held && len(c.out) < sendBuffer/4 {
-		c.mu.Unlock()
-		return
+		return false
 	}
 	c.flushing = true
-	c.mu.Unlock()
-	c.flush(crowd)
+	return true
 }
 
 // Release flushes what was held back, if anything was. It is called by the
@@ -111,15 +131,18 @@ func (c *Conn) Release() {
 	runtime.Gosched() // those that were woken append, so that one write carries all
 	c.mu.Lock()
 	c.held = false
-	if len(c.out) == 0 {
-		c.mu.Unlock()
-		return
+	flush := len(c.out) > 0 && c.mustFlush()
+	c.mu.Unlock()
+	if flush {
+		c.Flush(false)
 	}
-	c.flushLocked(false)
 }
 
-// flush writes until nothing is left. The caller has set flushing.
-func (c *Conn) flush(crowd bool) {
+// Flush writes until nothing is left, or leaves the rest to the drain: it never
+// waits for the peer. Only that caller calls it whom Append told to. crowd says
+// that others are likely to append at this moment too, so that letting them, for
+// one turn of the scheduler, pays.
+func (c *Conn) Flush(crowd bool) {
 	if crowd {
 		runtime.Gosched()
 	}
@@ -170,6 +193,10 @@ func (c *Conn) endFlush() {
 func (c *Conn) takeOut() []byte {
 	b := c.out
 	c.out, c.spare = c.spare[:0], nil
+	if c.commanded {
+		c.commanded = false
+		c.lastCommand.Store(int64(time.Since(c.start)))
+	}
 	if c.room != nil {
 		close(c.room)
 		c.room = nil
@@ -184,19 +211,17 @@ func (c *Conn) keep(b []byte) {
 	}
 }
 
-// drain writes what flush left, waiting for the peer, up to the write timeout a
-// write. It is a goroutine of its own, started by flush and ended by an empty
+// drain writes what Flush left, waiting for the peer, up to the write timeout a
+// write. It is a goroutine of its own, started by Flush and ended by an empty
 // buffer or the connection's end.
 func (c *Conn) drain() {
 	if c.raw == nil {
-		runtime.Gosched() // as in flush: those who are about to append, do
+		runtime.Gosched() // as in Flush: those who are about to append, do
 	}
 	for {
 		c.mu.Lock()
 		if c.err != nil || len(c.rest) == 0 && len(c.out) == 0 && len(c.large) == 0 {
-			if c.err == nil && c.raw != nil {
-				c.nc.SetWriteDeadline(time.Time{})
-			}
+			c.nc.SetWriteDeadline(time.Time{})
 			c.endFlush()
 			return
 		}
@@ -216,7 +241,7 @@ func (c *Conn) drain() {
 		c.mu.Lock()
 		c.written += uint64(n)
 		c.keep(b)
-		if whole != nil && c.err == nil {
+		if whole != nil {
 			close(whole.done)
 		}
 		if err != nil {

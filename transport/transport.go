@@ -8,9 +8,11 @@ package transport
 
 import (
 	"bufio"
+	"fmt"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 // Kind is the kind of a Message.
@@ -69,7 +71,7 @@ type Message struct {
 	begun   bool          // the first piece was appended
 	aborted bool          // the rest of Body is not wanted any more
 	end     uint64        // where in the stream of bytes the message ends; 0: not wholly appended
-	done    chan struct{} // of a large message: closed when it was wholly appended, or given up
+	done    chan struct{} // of a large message: closed when it was wholly written, or given up
 }
 
 // Sequenced learns the Seq of its command, before the command is on its way. It
@@ -119,6 +121,15 @@ type Options struct {
 
 // Factory makes the transport of one connection: Framed, Plain, or another.
 type Factory func(Options) Transport
+
+// MaxServerInfo is the largest ServerInfo, in bytes.
+const MaxServerInfo = wire.MaxServerInfo
+
+// BrokenRule is the error of a peer that broke a rule of the protocol: what Read
+// returns of one ends the connection as base.ErrProtocol.
+func BrokenRule(format string, args ...any) error {
+	return &wire.RuleError{Rule: fmt.Sprintf(format, args...)}
+}
 
 // Hello is what the two sides tell each other before the first command.
 type Hello struct {

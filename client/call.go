@@ -1,0 +1,157 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// call is what Do, Results and Send want of a slot.
+type call[T any] struct {
+	cmd     base.Cmd[T]
+	owner   owner
+	results chan<- base.AsyncResult
+	credit  int
+	// deadline is when Conf.Timeout is over, and wait how long the command may
+	// wait to be sent, if that is less; zero: for ever.
+	deadline time.Time
+	wait     time.Duration
+}
+
+// send takes a slot, encodes the command and sends it. The error is an
+// *base.Error with outcome NotSent, or Rejected. On success the Seq is returned,
+// and the slot belongs to the call's owner: a channel's may have been released
+// by then.
+func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, error) {
+	if k.cmd == nil {
+		return nil, 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilCmd, Message: "the command is nil"}
+	}
+	waiting := &patience{parent: ctx, deadline: k.deadline, wait: k.wait}
+	defer waiting.end()
+	for {
+		l, err := c.link(waiting)
+		if err != nil {
+			return nil, 0, c.name(k, err)
+		}
+		s, seq, err := c.sendOn(l, waiting, k)
+		if err == nil {
+			return s, seq, nil
+		}
+		if !c.goesOn(l, err) {
+			return nil, 0, c.name(k, err)
+		}
+		// The link ended before it had taken the command: the next one will.
+		c.unset(l)
+	}
+}
+
+// goesOn tells whether a command that l did not take, or gave back unsent or
+// refused because the server is draining, can go out on the next link.
+func (c *Client[T]) goesOn(l *link[T], err error) bool {
+	if c.redialer == nil || c.Err() != nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving != nil && isLinkEnd(err)
+}
+
+// sendOn sends a command on a link.
+func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T], base.Seq, error) {
+	if err := c.checkSize(l, k.cmd); err != nil {
+		return nil, 0, err
+	}
+	s, crowd, err := l.tryTake()
+	if s == nil && err == nil {
+		crowd = true
+		s, err = l.take(waiting.ctx())
+	}
+	if err != nil {
+		return nil, 0, waiting.failed("there was no place among the commands in flight", err)
+	}
+	s.cmd = k.cmd
+	if err := c.encode(s, l); err != nil {
+		l.release(s)
+		return nil, 0, err
+	}
+	s.message = transport.Message{
+		Kind: transport.Command, Slot: s.index, Credit: k.credit, Body: s.scratch.B,
+		Timeout: waiting.left(), SeqTo: s,
+	}
+	s.mu.Lock()
+	s.owner, s.results, s.deadline = k.owner, k.results, k.deadline
+	s.mu.Unlock()
+	if !k.deadline.IsZero() {
+		c.wheel.Start(&s.timer, time.Until(k.deadline))
+	}
+	flush, err := l.conn.Append(&s.message)
+	for err == transport.ErrNoRoom {
+		if err = l.conn.Room(waiting.ctx()); err == nil {
+			flush, err = l.conn.Append(&s.message)
+		}
+	}
+	if flush {
+		l.conn.Flush(crowd)
+	}
+	if err == nil && s.message.Large() {
+		err = l.conn.Wait(waiting.ctx(), &s.message)
+	}
+	if err != nil {
+		l.release(s)
+		return nil, 0, waiting.failed("the command was not sent", err)
+	}
+	seq := s.begin()
+	return s, seq, nil
+}
+
+// begin says that the command was sent. What came for it before now, the link's
+// end included, is made known. It returns the command's Seq.
+func (s *slot[T]) begin() base.Seq {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = true
+	if s.lost != nil {
+		s.endLost(s.lost)
+	}
+	if s.ended || s.expired || len(s.in.items) > 0 {
+		s.signal()
+	}
+	return base.Seq(s.seq.Load())
+}
+
+// checkSize holds the size that the codec foresees against the server's limit.
+func (c *Client[T]) checkSize(l *link[T], cmd base.Cmd[T]) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec's Size panicked: %v", v)}
+		}
+	}()
+	if size := c.codec.Size(cmd); size > l.maxCmdSize {
+		return tooLarge(size, l.maxCmdSize)
+	}
+	return nil
+}
+
+func tooLarge(size, limit int) error {
+	return &base.Error{Outcome: base.NotSent, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("it has %d bytes, the server's MaxCmdSize is %d", size, limit)}
+}
+
+// encode encodes the slot's command into its scratch. A panic of the codec is an
+// error.
+func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
+		}
+	}()
+	if err := c.codec.Encode(s.cmd, &s.scratch); err != nil {
+		return unsent(base.ErrEncode, "the codec can't encode it", err)
+	}
+	if size := len(s.scratch.B); size > l.maxCmdSize {
+		return tooLarge(size, l.maxCmdSize)
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+// Package client sends commands to a server over one connection.
+//
+//	c, err := client.NewDef[Calculator](ClientCodec{}, conn, nil)
+//	result, err := c.Do(ctx, AddCmd{2, 3})
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/delegate"
+	"github.com/cmdstream/cmdstream/internal/wheel"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// The errors that users ask for most, as errors.Is finds them. Package base has
+// them all.
+const (
+	ErrClosed      = base.ErrClosed
+	ErrTooLargeCmd = base.ErrTooLargeCmd
+)
+
+// Client sends commands, each from any goroutine, over one connection at a time.
+// It is safe for concurrent use.
+type Client[T any] struct {
+	codec     Codec[T]
+	decodeFor func(cmd base.Cmd[T], r transport.Reader) (base.Result, error) // nil: the codec has none
+	conf      Conf
+	redialer  *delegate.Redialer // nil: the client does not reconnect
+	wheel     *wheel.Wheel
+
+	lastSeq    atomic.Int64
+	current    atomic.Pointer[link[T]] // for new commands; nil: there is none at the moment
+	deliveries *queue[*slot[T]]
+	orphans    *queue[orphan[T]]
+	delivering sync.WaitGroup
+	giveUp     chan struct{} // closed when Close waits for deliveries no longer
+
+	ctx    context.Context // ends with the client
+	cancel context.CancelFunc
+	redial chan error     // of capacity 1: a connection is wanted, and why
+	done   chan struct{}  // closed when the client has ended
+	tasks  sync.WaitGroup // the links' goroutines, and reconnect
+
+	mu       sync.Mutex // protects what follows
+	links    map[*link[T]]struct{}
+	changed  chan struct{} // closed, and replaced, when current or err changes
+	draining error         // why a client that does not reconnect takes no more commands
+	err      error         // why the client has ended; set once
+
+	giveUpOnce sync.Once
+}
+
+// NewDef returns a client over conn with the default Conf, but for callback,
+// which may be nil: it hears of results that nobody waits for.
+func NewDef[T any](codec Codec[T], conn net.Conn, callback UnexpectedResultCallback) (*Client[T], error) {
+	return New(context.Background(), codec, conn, Conf{UnexpectedResultCallback: callback})
+}
+
+// New returns a client over conn, which it closes in the end, also on an error.
+// ctx bounds the hello and nothing else. When conn is lost the client has ended.
+//
+// The error is an *base.Error: base.ErrServerInfo, base.ErrFull, base.ErrVersion
+// and others say why the server and this client don't go together.
+func New[T any](ctx context.Context, codec Codec[T], conn net.Conn, conf Conf) (*Client[T], error) {
+	if conn == nil {
+		return nil, confError(base.ErrConf, "the connection is nil")
+	}
+	c, err := create(codec, conf)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	l, err := c.open(ctx, conn)
+	if err != nil {
+		c.wheel.Close()
+		return nil, err
+	}
+	c.adopt(l)
+	return c, nil
+}
+
+// NewReconnect returns a client that dials, and dials again when the connection
+// is lost, until Close. It returns once the first connection is up. If the first
+// dial fails, that is the error; if a server is full or draining, it goes on
+// until ctx ends. Beyond that ctx has no effect on the client.
+func NewReconnect[T any](ctx context.Context, codec Codec[T], dial Dialer, conf Conf) (*Client[T], error) {
+	if dial == nil {
+		return nil, confError(base.ErrConf, "the dialer is nil")
+	}
+	c, err := create(codec, conf)
+	if err != nil {
+		return nil, err
+	}
+	var l *link[T]
+	c.redialer = &delegate.Redialer{
+		HelloTimeout: c.conf.SysDataReceiveTimeout, Backoff: c.conf.Backoff,
+		Try: func(ctx context.Context) (err error) {
+			l, err = c.dial(ctx, dial)
+			return err
+		},
+	}
+	err = c.redialer.Once(ctx)
+	if errors.Is(err, base.ErrFull) || errors.Is(err, base.ErrDraining) {
+		err = c.redialer.Connect(ctx, err)
+	}
+	if err != nil {
+		c.wheel.Close()
+		return nil, unsent(base.ErrNotConnected, "no connection was made", err)
+	}
+	c.redialer.OnFailure = func(a delegate.Attempt) {
+		c.report(StateChange{State: Connecting, Err: a.Err, Attempt: a.Number, RetryIn: a.RetryIn})
+	}
+	c.adopt(l)
+	c.tasks.Go(func() { c.reconnect(&l) })
+	return c, nil
+}
+
+// dial makes a link to the server that the Dialer finds.
+func (c *Client[T]) dial(ctx context.Context, dial Dialer) (*link[T], error) {
+	nc, err := dial(ctx)
+	if err == nil && nc == nil {
+		err = errors.New("the dialer returned no connection")
+	}
+	if err != nil {
+		return nil, unsent(base.ErrNotConnected, "can't connect", err)
+	}
+	return c.open(ctx, nc)
+}
+
+// open makes a link over nc. Its goroutine is not started yet.
+func (c *Client[T]) open(ctx context.Context, nc net.Conn) (*link[T], error) {
+	l := newLink(c)
+	conn, hello, err := delegate.Connect(ctx, nc, c.delegateConf(l))
+	if err != nil {
+		return nil, err
+	}
+	l.begin(conn, hello.Settings)
+	return l, nil
+}
+
+func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
+	if codec == nil {
+		return nil, confError(base.ErrConf, "the codec is nil")
+	}
+	conf, err := conf.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client[T]{
+		codec: codec, conf: conf, wheel: wheel.New(),
+		giveUp: make(chan struct{}), redial: make(chan error, 1),
+		done:  make(chan struct{}),
+		links: make(map[*link[T]]struct{}), changed: make(chan struct{}),
+	}
+	if d, ok := codec.(decoderFor[T]); ok {
+		c.decodeFor = d.DecodeFor
+	}
+	c.deliveries = newQueue(c.deliver, &c.delivering)
+	c.orphans = newQueue(c.tellOrphan, nil)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+func (c *Client[T]) delegateConf(l *link[T]) delegate.ClientConf {
+	maxInFlight := c.conf.MaxInFlight
+	if maxInFlight == 0 {
+		maxInFlight = 1 << 30 // the server's limit holds
+	}
+	return delegate.ClientConf{
+		ConnConf: delegate.ConnConf{
+			Transport: c.conf.Transport, HelloTimeout: c.conf.SysDataReceiveTimeout,
+			WriteTimeout: c.conf.WriteTimeout, LastSeq: &c.lastSeq, Decode: l.decodeStream,
+		},
+		MaxResultSize: c.conf.MaxResultSize, MaxInFlight: maxInFlight,
+		ServerInfo: c.conf.ServerInfo, CheckServerInfo: c.conf.CheckServerInfo,
+	}
+}
+
+// Has reports whether the command seq is open: sent, not ended, and not
+// forgotten. It takes time in proportion to the number of slots.
+func (c *Client[T]) Has(seq base.Seq) bool {
+	s := c.find(seq)
+	if s == nil {
+		return false
+	}
+	defer s.mu.Unlock()
+	return s.owner != nobody
+}
+
+// Forget makes the client wait no longer for the results of a command of Send.
+// Nothing more goes into its channel; what still comes goes to the
+// UnexpectedResultCallback. The command runs on. It takes time in proportion to
+// the number of slots.
+func (c *Client[T]) Forget(seq base.Seq) {
+	s := c.find(seq)
+	if s == nil {
+		return
+	}
+	defer s.mu.Unlock()
+	if s.owner == channel {
+		s.owner, s.results = nobody, nil
+		s.makeSpace()
+		s.signal() // a delivery under way stops
+	}
+}
+
+// find returns the slot of an open command, with its mu held; nil: there is none.
+func (c *Client[T]) find(seq base.Seq) *slot[T] {
+	if seq <= 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.links {
+		for _, s := range *l.table.Load() {
+			if base.Seq(s.seq.Load()) != seq {
+				continue
+			}
+			s.mu.Lock()
+			if base.Seq(s.seq.Load()) == seq {
+				return s
+			}
+			s.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// Done is closed when the client has ended: by Close, when its connection was
+// lost and it does not reconnect, or by an error that reconnecting can't mend.
+func (c *Client[T]) Done() <-chan struct{} { return c.done }
+
+// Err returns why the client has ended; nil while it has not. After Close it is
+// ErrClosed, unless it had ended before.
+func (c *Client[T]) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// decode decodes a result of cmd. A panic of the codec is an error.
+func (c *Client[T]) decode(cmd base.Cmd[T], r transport.Reader) (result base.Result, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			result, err = nil, &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
+		}
+	}()
+	if c.decodeFor != nil && cmd != nil {
+		result, err = c.decodeFor(cmd, r)
+	} else {
+		result, err = c.codec.Decode(r)
+	}
+	if err == nil && result == nil {
+		err = &base.Error{Outcome: base.Failed, Code: base.ErrDecode, Message: "the codec decoded a nil result"}
+	}
+	return result, err
+}

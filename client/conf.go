@@ -1,0 +1,129 @@
+package client
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/delegate"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Codec encodes commands and decodes results. It is used by many goroutines at
+// once.
+//
+// Size is the length in bytes that Encode would write; it is held against the
+// server's MaxCmdSize before anything is sent. 0 says that it is not known
+// without encoding: the encoded length is then checked instead.
+//
+// A codec whose results can't be told apart by themselves may have a further
+// method, DecodeFor(base.Cmd[T], transport.Reader) (base.Result, error), which
+// is then called instead of Decode, with the command that was sent.
+type Codec[T any] interface {
+	Encode(cmd base.Cmd[T], w transport.Writer) error
+	Decode(r transport.Reader) (base.Result, error)
+	Size(cmd base.Cmd[T]) int
+}
+
+// decoderFor is the further method that a Codec may have.
+type decoderFor[T any] interface {
+	DecodeFor(cmd base.Cmd[T], r transport.Reader) (base.Result, error)
+}
+
+// UnexpectedResultCallback hears of results that nobody waits for: of commands
+// that were forgotten or given up. seq is 0 where a result belongs to no command
+// that the client knows. The calls come one after another, from a goroutine of
+// their own.
+type UnexpectedResultCallback func(seq base.Seq, result base.Result)
+
+// Conf configures a client. The zero value works.
+type Conf struct {
+	// Timeout is the deadline of every command, from the call on; 0: none. A ctx
+	// with an earlier deadline counts instead. It costs no allocation, and ends
+	// a command at most 2 ms late.
+	Timeout time.Duration
+	// SendTimeout bounds how long Send waits to send a command: for a
+	// connection, for a place among the commands in flight, for room in the send
+	// buffer. 0: 30 s.
+	SendTimeout time.Duration
+	// KeepaliveTime and KeepaliveIntvl, if both are set, keep the connection
+	// alive and find out when it is not: after KeepaliveTime without a command,
+	// and after KeepaliveTime without a byte from the server while commands are
+	// open, the client pings, and goes on every KeepaliveIntvl while no command
+	// is sent. If nothing at all comes from the server within KeepaliveIntvl
+	// after a ping, the connection has failed. 0: no keepalive.
+	KeepaliveTime  time.Duration
+	KeepaliveIntvl time.Duration
+	// SysDataReceiveTimeout bounds the hello, in which ServerInfo and
+	// ServerSettings are received, TLS handshake included; 0: 10 s.
+	SysDataReceiveTimeout time.Duration
+	// WriteTimeout bounds each write: a server that does not read for so long,
+	// while there is something to write, is given up. 0: 30 s.
+	WriteTimeout time.Duration
+	// ServerInfo is the one that the server must have; nil: "default".
+	ServerInfo []byte
+	// CheckServerInfo, if set, decides instead of comparing with ServerInfo.
+	CheckServerInfo func(info []byte) error
+	// UnexpectedResultCallback, if set, hears of results that nobody waits for.
+	UnexpectedResultCallback UnexpectedResultCallback
+	// MaxInFlight is how many commands may be open at once on a connection; more
+	// wait for their turn. 0: as many as the server allows; never more.
+	MaxInFlight int
+	// MaxResultSize is the largest encoded result that is taken, in bytes; a
+	// larger one fails its command. 0: 4 MiB.
+	MaxResultSize int
+	// Backoff says how a client of NewReconnect spaces its attempts to connect.
+	Backoff Backoff
+	// StateCallback, if set, hears of every change of the client's state. The
+	// calls come one after another; the client waits for each.
+	StateCallback func(StateChange)
+	// Session asks for commands that survive a lost connection. It is not
+	// supported yet: New returns base.ErrUnsupported.
+	Session bool
+	// Transport makes the wire of each connection; nil: transport.Framed.
+	Transport transport.Factory
+	// Logger gets the client's log; nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// Backoff is the waiting between attempts to connect: exponential, with full
+// jitter.
+type Backoff = delegate.Backoff
+
+// DefaultSendTimeout is the default of Conf.SendTimeout.
+const DefaultSendTimeout = 30 * time.Second
+
+// withDefaults returns conf with defaults in place of zeros, or what is wrong
+// with it.
+func (conf Conf) withDefaults() (Conf, error) {
+	for name, v := range map[string]int64{
+		"Timeout": int64(conf.Timeout), "SendTimeout": int64(conf.SendTimeout),
+		"KeepaliveTime": int64(conf.KeepaliveTime), "KeepaliveIntvl": int64(conf.KeepaliveIntvl),
+		"SysDataReceiveTimeout": int64(conf.SysDataReceiveTimeout), "WriteTimeout": int64(conf.WriteTimeout),
+		"MaxInFlight": int64(conf.MaxInFlight), "MaxResultSize": int64(conf.MaxResultSize),
+		"Backoff.First": int64(conf.Backoff.First), "Backoff.Max": int64(conf.Backoff.Max), "Backoff.Reset": int64(conf.Backoff.Reset),
+	} {
+		if v < 0 {
+			return conf, confError(base.ErrConf, "%s is negative", name)
+		}
+	}
+	if conf.Session {
+		return conf, confError(base.ErrUnsupported, "Session is not supported yet")
+	}
+	if conf.SendTimeout == 0 {
+		conf.SendTimeout = DefaultSendTimeout
+	}
+	if conf.MaxResultSize == 0 {
+		conf.MaxResultSize = transport.DefaultMaxResultSize
+	}
+	if conf.Logger == nil {
+		conf.Logger = slog.Default()
+	}
+	conf.Backoff = conf.Backoff.WithDefaults()
+	return conf, nil
+}
+
+func confError(code base.Code, format string, args ...any) error {
+	return &base.Error{Outcome: base.NotSent, Code: code, Message: "client: " + fmt.Sprintf(format, args...)}
+}

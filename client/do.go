@@ -1,0 +1,106 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+)
+
+// Do sends cmd and returns its one result. ctx and Conf.Timeout bound it; the
+// server is told of both.
+//
+// The error is an *base.Error; base.OutcomeOf tells what became of the command.
+// A command that sends several results is base.ErrSeveralResults, and canceled.
+func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error) {
+	k := call[T]{cmd: cmd, owner: waiting, deadline: c.deadline()}
+	for {
+		s, _, err := c.send(ctx, &k)
+		if err != nil {
+			return nil, err
+		}
+		l := s.link
+		result, err := s.result(ctx)
+		if err == nil || !c.again(l, err) {
+			return result, err
+		}
+	}
+}
+
+// deadline is that of a call which begins now; zero: none.
+func (c *Client[T]) deadline() time.Time {
+	if c.conf.Timeout <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(c.conf.Timeout)
+}
+
+// again tells whether a command that was never run can be sent once more: its
+// link ended before it was written, or its server was draining.
+func (c *Client[T]) again(l *link[T], err error) bool {
+	switch base.OutcomeOf(err) {
+	case base.NotSent, base.Rejected:
+		return c.goesOn(l, err)
+	}
+	return false
+}
+
+// result waits for the command's one result, and leaves the slot.
+func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
+	ended, failure := s.wait(ctx)
+	result, last, err, ok := s.pop()
+	switch {
+	case !ok && !ended: // given up
+		return nil, failure
+	case !ok:
+		s.link.release(s)
+		return nil, failure
+	case !last && err == nil:
+		err = s.wrap(base.Unknown, base.ErrSeveralResults, "it sends several results: use Results or Send", nil)
+	}
+	s.leave()
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// leave is the end of an owner: the slot is released, if its command has ended,
+// or given up.
+func (s *slot[T]) leave() {
+	if !s.giveUp() {
+		s.link.release(s)
+	}
+}
+
+// wait waits until out holds something or the command has ended; err is how, if
+// not by a last result. If the command's time is over, or ctx ends, before, it
+// gives the command up: then ended is false, out is empty, and the slot is the
+// owner's no more.
+func (s *slot[T]) wait(ctx context.Context) (ended bool, err *base.Error) {
+	for {
+		ended, expired, err := s.take()
+		switch {
+		case len(s.out.items) > 0 || ended:
+			return ended, err
+		case expired:
+			err = s.wrap(base.Unknown, base.ErrDeadline, "its time, Conf.Timeout, is over", nil)
+		case ctx.Err() != nil:
+			err = s.wrap(base.Unknown, ctxCode(ctx), "its ctx ended while it was open", context.Cause(ctx))
+		}
+		if err != nil {
+			if s.giveUp() {
+				return false, err
+			}
+			continue // what has just come counts first
+		}
+		if ctx.Done() == nil {
+			<-s.ready
+			continue
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+		}
+	}
+}

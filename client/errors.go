@@ -1,0 +1,43 @@
+package client
+
+import (
+	"errors"
+
+	"github.com/cmdstream/cmdstream/base"
+)
+
+// unsent makes the error of a command that was not sent because of err: the end
+// of a connection, or what already is the error of a command.
+func unsent(code base.Code, message string, err error) *base.Error {
+	var e *base.Error
+	if !errors.As(err, &e) {
+		return &base.Error{Outcome: base.NotSent, Code: code, Message: message, Err: err}
+	}
+	copied := *e
+	if copied.Outcome == base.Unknown {
+		copied.Outcome = base.NotSent
+	}
+	return &copied
+}
+
+// name makes err tell its command.
+func (c *Client[T]) name(k *call[T], err error) error {
+	e := unsent("", "", err)
+	if e.Cmd == "" {
+		e.Cmd = base.NameOf(k.cmd)
+	}
+	return e
+}
+
+// isLinkEnd tells errors that come from the end of a link, and not from the
+// command or from its caller.
+func isLinkEnd(err error) bool {
+	for _, code := range []base.Code{
+		base.ErrConnLost, base.ErrDraining, base.ErrProtocol, base.ErrKeepalive, base.ErrSlowReader, base.ErrIdle,
+	} {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	return false
+}

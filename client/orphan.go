@@ -1,0 +1,72 @@
+package client
+
+import (
+	"bytes"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// orphan is results that nobody waits for, on their way to the
+// UnexpectedResultCallback. They are its own copy.
+type orphan[T any] struct {
+	inbox
+	slot *slot[T] // to give credit back to; nil: nothing more can come
+	seq  base.Seq
+	cmd  base.Cmd[T] // nil: not known
+}
+
+// copy adds the items of b from the given one on, whose body begins at from.
+func (o *orphan[T]) copy(b *inbox, next, from int) {
+	for _, it := range b.items[next:] {
+		if it.owned == nil && it.value == nil {
+			it.owned = bytes.Clone(b.bytes[from:it.end])
+			if it.owned == nil {
+				it.owned = []byte{}
+			}
+		}
+		from = it.end
+		o.items = append(o.items, it)
+	}
+}
+
+// orphan hands results over to the callback. The reader never waits for it.
+func (c *Client[T]) orphan(o orphan[T]) {
+	if len(o.items) == 0 {
+		return
+	}
+	if c.conf.UnexpectedResultCallback == nil {
+		if o.slot != nil {
+			o.slot.giveCredit(o.seq, len(o.items))
+		}
+		return
+	}
+	c.orphans.add(o)
+}
+
+// tellOrphan calls the callback, and lets the server send as many more results.
+func (c *Client[T]) tellOrphan(o orphan[T]) {
+	from := 0
+	for _, it := range o.items {
+		if it.err != nil {
+			continue
+		}
+		result := it.value
+		if result == nil {
+			body := it.owned
+			if body == nil {
+				body = o.bytes[from:it.end]
+				from = it.end
+			}
+			var err error
+			if result, err = c.decode(o.cmd, &transport.Body{B: body}); err != nil {
+				c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
+				continue
+			}
+		}
+		c.guard("UnexpectedResultCallback", func() { c.conf.UnexpectedResultCallback(o.seq, result) })
+	}
+	if o.slot != nil {
+		o.slot.giveCredit(o.seq, len(o.items))
+	}
+}

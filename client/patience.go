@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+)
+
+// patience is how long a call is ready to wait until its command is sent: as
+// long as its ctx and its deadline allow. The ctx that says so is made only when
+// there is something to wait for.
+type patience struct {
+	parent   context.Context
+	deadline time.Time // of the call; zero: none
+	wait     time.Duration
+	made     context.Context
+	cancel   context.CancelFunc
+}
+
+// ctx returns a ctx that ends when the waiting has to.
+func (p *patience) ctx() context.Context {
+	if p.made != nil {
+		return p.made
+	}
+	p.made = p.parent
+	until, cause := p.deadline, errDeadline
+	if p.wait > 0 {
+		if patient := time.Now().Add(p.wait); until.IsZero() || patient.Before(until) {
+			until, cause = patient, errSendTimeout
+		}
+	}
+	if !until.IsZero() {
+		p.made, p.cancel = context.WithDeadlineCause(p.parent, until, cause)
+	}
+	return p.made
+}
+
+// failed makes the error of a command that was not sent: because of err, which
+// may be the cause of the ctx's end.
+func (p *patience) failed(message string, err error) *base.Error {
+	if p.made == nil || p.made.Err() == nil || isLinkEnd(err) {
+		return unsent(base.ErrNotConnected, message, err)
+	}
+	var e *base.Error
+	if errors.As(err, &e) {
+		message = e.Message + ": " + message
+		err = nil
+	}
+	return &base.Error{Outcome: base.NotSent, Code: ctxCode(p.made), Message: message, Err: err}
+}
+
+// ctxCode is the code of what ctx has ended by.
+func ctxCode(ctx context.Context) base.Code {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return base.ErrDeadline
+	}
+	return base.ErrCanceled
+}
+
+func (p *patience) end() {
+	if p.cancel != nil {
+		p.cancel()
+	}
+}
+
+// left returns the time that the command has, for the wire; 0: no deadline.
+func (p *patience) left() time.Duration {
+	deadline, ok := p.parent.Deadline()
+	if !p.deadline.IsZero() && (!ok || p.deadline.Before(deadline)) {
+		deadline, ok = p.deadline, true
+	}
+	if !ok {
+		return 0
+	}
+	return max(time.Until(deadline), time.Microsecond)
+}
+
+var (
+	errDeadline    = &base.Error{Outcome: base.NotSent, Code: base.ErrDeadline, Message: "its time, Conf.Timeout, was over before it was sent"}
+	errSendTimeout = &base.Error{Outcome: base.NotSent, Code: base.ErrDeadline, Message: "it could not be sent within Conf.SendTimeout"}
+)

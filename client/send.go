@@ -1,0 +1,187 @@
+package client
+
+import (
+	"context"
+
+	"github.com/cmdstream/cmdstream/base"
+)
+
+// Send sends cmd and returns its Seq; what comes of it goes into results, one
+// after another. It returns once the command is in the send buffer; while that,
+// or the number of commands in flight, is at its limit, or there is no
+// connection, it waits up to Conf.SendTimeout. The error is an *base.Error with
+// outcome NotSent, and nothing goes into results.
+//
+// One channel may serve many commands. A full channel holds up the results of
+// its own commands and of no others: the server waits once as many results as
+// the channel has room for, 1 to 16, are on their way. The errors that Close
+// ends commands with are dropped if results does not take them within a quarter
+// of a second. A channel that is closed counts as forgotten.
+func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base.Seq, error) {
+	if results == nil {
+		return 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilResults, Cmd: base.NameOf(cmd), Message: "the results channel is nil"}
+	}
+	k := call[T]{
+		cmd: cmd, owner: channel, results: results, credit: min(max(cap(results), 1), 16),
+		deadline: c.deadline(), wait: c.conf.SendTimeout,
+	}
+	_, seq, err := c.send(context.Background(), &k)
+	return seq, err
+}
+
+// delivery is a result on its way into a channel of Send.
+type delivery struct {
+	result  base.AsyncResult
+	present bool
+	final   bool // nothing follows
+}
+
+// deliver delivers what has come for a command of Send, as far as its channel
+// takes it at once. If it does not, a goroutine of the command's own goes on.
+// It is called from the queue of deliveries.
+func (c *Client[T]) deliver(s *slot[T]) {
+	if !s.deliver(false) {
+		c.delivering.Go(func() { s.deliver(true) })
+	}
+}
+
+// deliver returns false where it would have to wait, and may not.
+func (s *slot[T]) deliver(wait bool) bool {
+	for s.pending.present || s.advance() {
+		s.mu.Lock()
+		results := s.results
+		s.mu.Unlock()
+		if results == nil {
+			s.disown()
+			return true
+		}
+		delivered, forgotten := s.offer(results, wait)
+		switch {
+		case forgotten:
+			s.mu.Lock()
+			s.owner, s.results = nobody, nil
+			s.mu.Unlock()
+			s.disown()
+			return true
+		case !delivered && !wait:
+			return false
+		case !delivered:
+			continue // something has changed
+		case s.pending.final:
+			s.leave()
+			return true
+		}
+		s.pending = delivery{}
+		if s.credit++; s.credit >= (s.message.Credit+1)/2 {
+			s.returnCredit()
+		}
+	}
+	return true
+}
+
+func (s *slot[T]) returnCredit() {
+	s.giveCredit(base.Seq(s.seq.Load()), s.credit)
+	s.credit = 0
+}
+
+// advance puts the next result into pending. It returns false when there is none
+// at the moment; the reader will queue the slot again.
+func (s *slot[T]) advance() bool {
+	for {
+		if result, last, err, ok := s.pop(); ok {
+			s.hold(result, err, last)
+			return true
+		}
+		s.mu.Lock()
+		switch {
+		case s.owner != channel:
+			s.mu.Unlock()
+			s.disown()
+			return false
+		case len(s.in.items) > 0:
+			s.in, s.out = s.out, s.in
+			s.makeSpace()
+			s.mu.Unlock()
+		case s.ended:
+			err := s.err
+			s.mu.Unlock()
+			s.hold(nil, err, true)
+			return true
+		case s.expired:
+			s.mu.Unlock()
+			s.hold(nil, s.wrap(base.Unknown, base.ErrDeadline, "its time, Conf.Timeout, is over", nil), true)
+			return true
+		default:
+			s.queued = false
+			credit, seq := s.credit, base.Seq(s.seq.Load())
+			s.credit = 0
+			s.mu.Unlock()
+			s.giveCredit(seq, credit)
+			return false
+		}
+	}
+}
+
+func (s *slot[T]) hold(result base.Result, err error, last bool) {
+	s.pending = delivery{
+		result:  base.AsyncResult{Seq: base.Seq(s.seq.Load()), Result: result, Err: err},
+		present: true,
+		final:   last || err != nil,
+	}
+}
+
+// offer offers pending to the channel. A closed channel, and one that takes
+// nothing for too long after Close, count as forgotten.
+func (s *slot[T]) offer(results chan<- base.AsyncResult, wait bool) (delivered, forgotten bool) {
+	c := s.link.client
+	defer func() {
+		if v := recover(); v != nil {
+			c.conf.Logger.Error("a result could not be delivered", "seq", s.pending.result.Seq, "reason", v)
+			forgotten = true
+		}
+	}()
+	select {
+	case results <- s.pending.result:
+		return true, false
+	default:
+	}
+	if !wait {
+		return false, false
+	}
+	select {
+	case results <- s.pending.result:
+		return true, false
+	case <-s.ready:
+		return false, false
+	case <-c.giveUp:
+		return false, true
+	}
+}
+
+// disown ends the delivery of a command that was forgotten: what is left goes to
+// the UnexpectedResultCallback, and from now on the reader sees to the slot.
+func (s *slot[T]) disown() {
+	c := s.link.client
+	s.mu.Lock()
+	o := orphan[T]{slot: s, seq: base.Seq(s.seq.Load()), cmd: s.cmd}
+	if s.pending.present && s.pending.result.Err == nil {
+		o.items = append(o.items, item{value: s.pending.result.Result})
+	}
+	o.copy(&s.out, s.next, s.from)
+	o.copy(&s.in, 0, 0)
+	s.in.reset()
+	s.makeSpace()
+	s.pending, s.queued = delivery{}, false
+	s.out.reset()
+	s.next, s.from = 0, 0
+	credit := s.credit
+	s.credit = 0
+	ended := s.ended
+	s.mu.Unlock()
+	s.giveCredit(o.seq, credit)
+	if ended {
+		o.slot = nil
+		s.link.release(s)
+	}
+	c.orphan(o)
+}

@@ -1,0 +1,236 @@
+package client
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/internal/wheel"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// slot is a place for one open command of a link. Its index is the command's
+// name on the wire; the record is made once and used again and again.
+//
+// A slot is taken by a caller, who encodes the command and sends it; the reader
+// puts what comes for it into in; whoever owns the command takes it out of
+// there. It is released by the owner once the command's last frame was taken, or
+// by the reader where nobody owns it any more.
+type slot[T any] struct {
+	link  *link[T]
+	index int
+	ready chan struct{} // of capacity 1: something has changed for the owner
+	timer wheel.Timer   // of Conf.Timeout
+
+	// Of the caller who took the slot, until the command is sent; message is the
+	// connection's then.
+	scratch transport.Buffer
+	message transport.Message
+
+	// Of the owner.
+	out     inbox
+	next    int // the item in out that is taken next
+	from    int // where its body begins
+	body    transport.Body
+	credit  int // results taken for which no credit was given back yet
+	pending delivery
+
+	seq atomic.Int64 // the open command's; 0 until it is appended
+
+	mu       sync.Mutex // protects what follows
+	owner    owner
+	sent     bool // the command was appended
+	cmd      base.Cmd[T]
+	results  chan<- base.AsyncResult // of Send
+	deadline time.Time               // by Conf.Timeout; zero: none
+	expired  bool                    // the deadline has passed
+	in       inbox
+	ended    bool          // the last frame has come, or never will
+	err      *base.Error   // what it was, unless it was a result
+	queued   bool          // a delivery is under way, or will be
+	lost     error         // the link has failed while the command was being sent
+	space    chan struct{} // closed when in was emptied; nil: nobody waits
+}
+
+// owner is who takes a command's results.
+type owner uint8
+
+const (
+	nobody  owner = iota // the command was forgotten, or given up
+	waiting              // a goroutine in Do or Results
+	channel              // the channel of Send
+)
+
+// inbox holds results that have come and were not taken yet.
+type inbox struct {
+	bytes []byte // the bodies, one behind the other
+	items []item
+}
+
+// item is one result.
+type item struct {
+	end   int         // in inbox.bytes
+	owned []byte      // the body, where it is not in there
+	value base.Result // the result, where the transport has decoded it
+	err   *base.Error // why the result can't be taken
+	last  bool
+}
+
+func (b *inbox) reset() {
+	if cap(b.bytes) > keepInbox {
+		b.bytes = nil
+	}
+	clear(b.items)
+	b.bytes, b.items = b.bytes[:0], b.items[:0]
+}
+
+// keepInbox is the capacity in bytes that a slot keeps between two commands.
+const keepInbox = 4 << 10
+
+func newSlot[T any](l *link[T], index int) *slot[T] {
+	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1)}
+	s.timer.Fire = s.expire
+	return s
+}
+
+// SetSeq implements transport.Sequenced.
+func (s *slot[T]) SetSeq(seq base.Seq) { s.seq.Store(int64(seq)) }
+
+// signal wakes the owner, or has the results delivered. The caller holds mu.
+func (s *slot[T]) signal() {
+	if s.owner == channel {
+		if !s.queued && s.sent {
+			s.queued = true
+			s.link.client.deliveries.add(s)
+		}
+	} // and a delivery that waits for its channel wakes up
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// expire is called by the wheel when the deadline may have passed; the slot may
+// belong to a later command by then.
+func (s *slot[T]) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner != nobody && !s.deadline.IsZero() && !time.Now().Before(s.deadline) {
+		s.expired = true
+		s.signal()
+	}
+}
+
+// take moves what has come from in to out. ended tells that nothing more comes,
+// err why, if not because of a last result. The owner calls it when out is empty.
+func (s *slot[T]) take() (ended, expired bool, err *base.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.in, s.out = s.out, s.in
+	s.makeSpace()
+	return s.ended, s.expired, s.err
+}
+
+// makeSpace lets a reader go on that waits for the owner. The caller holds mu.
+func (s *slot[T]) makeSpace() {
+	if s.space != nil {
+		close(s.space)
+		s.space = nil
+	}
+}
+
+// pop decodes the next result in out. ok is false when there is none; out is
+// empty then.
+func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
+	if s.next == len(s.out.items) {
+		s.out.reset()
+		s.next, s.from = 0, 0
+		return nil, false, nil, false
+	}
+	it := &s.out.items[s.next]
+	s.body.B = it.owned
+	if it.owned == nil {
+		s.body.B = s.out.bytes[s.from:it.end]
+	}
+	s.next, s.from = s.next+1, it.end
+	switch {
+	case it.err != nil:
+		return nil, it.last, s.named(it.err), true
+	case it.value != nil:
+		return it.value, it.last, nil, true
+	}
+	if result, err = s.link.client.decode(s.cmd, &s.body); err != nil {
+		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
+	}
+	return result, it.last, err, true
+}
+
+// wrap makes the error that ends the slot's command. Of an err that is an *Error
+// already it only adds which command it was.
+func (s *slot[T]) wrap(outcome base.Outcome, code base.Code, message string, err error) *base.Error {
+	e := &base.Error{Outcome: outcome, Code: code, Message: message, Err: err}
+	if code == base.ErrDecode {
+		errors.As(err, &e)
+	}
+	return s.named(e)
+}
+
+// named returns a copy of err that tells the slot's command.
+func (s *slot[T]) named(err *base.Error) *base.Error {
+	e := *err
+	e.Seq, e.Cmd = base.Seq(s.seq.Load()), base.NameOf(s.cmd)
+	return &e
+}
+
+// giveUp leaves the command to itself: the server is told to cancel it, and the
+// reader frees the slot when its last frame has come. It does nothing, and
+// returns false, if that has come already: a ready result beats the wish to
+// leave.
+func (s *slot[T]) giveUp() bool {
+	conn := s.link.conn
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return false
+	}
+	s.owner = nobody
+	s.results = nil
+	flush := false
+	switch {
+	case s.message.Large() && conn.Progress(&s.message) == transport.Cut:
+		s.scratch.B = nil // a piece of it may still be on its way
+	case conn.Supports(transport.Cancel):
+		flush, _ = conn.Append(&transport.Message{Kind: transport.Cancel, Slot: s.index})
+	}
+	left := s.in
+	s.in = inbox{}
+	s.makeSpace()
+	seq, cmd := base.Seq(s.seq.Load()), s.cmd
+	s.mu.Unlock()
+	s.link.client.wheel.Stop(&s.timer)
+	if flush {
+		conn.Flush(false)
+	}
+	s.link.client.orphan(orphan[T]{seq: seq, cmd: cmd, inbox: left})
+	return true
+}
+
+// giveCredit lets the server send n more results of the command seq, if that is
+// still open.
+func (s *slot[T]) giveCredit(seq base.Seq, n int) {
+	conn := s.link.conn
+	if n == 0 || !conn.Supports(transport.Credit) {
+		return
+	}
+	s.mu.Lock()
+	flush := false
+	if base.Seq(s.seq.Load()) == seq && !s.ended {
+		flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: n})
+	}
+	s.mu.Unlock()
+	if flush {
+		conn.Flush(false)
+	}
+}

@@ -1,0 +1,25 @@
+package codec
+
+import "reflect"
+
+// Format turns the values of commands and results into bytes and back. It is
+// used by many goroutines at once.
+//
+// v is a pointer to the command or the result, so for a command of the type *Add
+// it is a **Add. Neither v nor data nor dst may be kept after the call, nor may
+// what Unmarshal makes share memory with data: all of them are used again.
+type Format interface {
+	// Append appends the bytes of *v to dst and returns the whole.
+	Append(dst []byte, v any) ([]byte, error)
+	// Unmarshal sets *v, which is zero before, from data. It is to refuse data
+	// that holds more than the value.
+	Unmarshal(data []byte, v any) error
+}
+
+// Checker is what a [Format] may be besides. A set then asks it about the type
+// of each command and each result that is registered, and panics with its error:
+// a type that the format can't carry whole is better found at the start of a
+// program than by the data that it lost.
+type Checker interface {
+	Check(t reflect.Type) error
+}

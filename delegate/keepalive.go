@@ -1,0 +1,76 @@
+package delegate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Keepalive pings the server of conn: after idle without a command, and, while
+// commands are open, after idle without a byte from the server; then every
+// interval. When a ping stays without a byte in answer for an interval, the
+// connection fails. It ends with the connection.
+//
+// It is a timer, not a goroutine: between two of its steps nothing exists that
+// could leak.
+func Keepalive(conn *transport.Conn, idle, interval time.Duration, open func() bool) {
+	k := &keepalive{conn: conn, idle: idle, interval: interval, open: open, armed: make(chan struct{})}
+	k.timer = time.AfterFunc(idle, k.step)
+	close(k.armed)
+}
+
+type keepalive struct {
+	conn           *transport.Conn
+	idle, interval time.Duration
+	open           func() bool
+	armed          chan struct{} // closed once timer is set
+	timer          *time.Timer
+	pinged         bool      // a ping was the last thing that was sent for this
+	pingedAt       time.Time // when
+}
+
+func (k *keepalive) step() {
+	<-k.armed
+	if k.conn.Err() != nil {
+		return
+	}
+	now := time.Now()
+	if k.pinged && k.conn.SinceRead() > now.Sub(k.pingedAt) {
+		k.conn.Fail(&base.Error{Code: base.ErrKeepalive, Message: fmt.Sprintf("the connection was ended, since the server answered no ping within %v", k.interval)})
+		return
+	}
+	quiet := k.conn.SinceCommand()
+	if k.open() {
+		quiet = k.conn.SinceRead()
+	}
+	wait := k.idle - quiet
+	if wait <= 0 {
+		k.conn.Post(&transport.Message{Kind: transport.Ping})
+		k.pinged, k.pingedAt = true, now
+		wait = k.interval
+	} else {
+		k.pinged = false
+	}
+	k.timer.Reset(wait)
+}
+
+// WatchIdle fails the connection of a client that has sent nothing for timeout.
+// It ends with the connection.
+func WatchIdle(conn *transport.Conn, timeout time.Duration) {
+	armed := make(chan struct{})
+	var timer *time.Timer
+	timer = time.AfterFunc(timeout, func() {
+		<-armed
+		if conn.Err() != nil {
+			return
+		}
+		if wait := timeout - conn.SinceRead(); wait > 0 {
+			timer.Reset(wait)
+			return
+		}
+		conn.Fail(&base.Error{Code: base.ErrIdle, Message: fmt.Sprintf("the connection was ended, since the client sent nothing for %v", timeout)})
+	})
+	close(armed)
+}

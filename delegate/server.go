@@ -1,0 +1,87 @@
+package delegate
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// ServerConf is what a server sets.
+type ServerConf struct {
+	ConnConf
+	// Info is the ServerInfo; nil: DefaultServerInfo.
+	Info []byte
+	// Settings are announced to the client, and enforced.
+	Settings transport.ServerSettings
+	// Admit decides whether a client whose hello has come may stay: it returns
+	// transport.OK, or a refusal with its text and when to try again. The nil
+	// Admit takes all.
+	Admit func() (status transport.Status, text string, retryAfter time.Duration)
+}
+
+// lingerTime is how long a refused peer has to read why.
+const lingerTime = time.Second
+
+// Accept answers the hello of the client at the other end of nc. It returns the
+// client's hello, and the state of TLS where nc is TLS. On an error it closes
+// nc, if it can in such a way that the client still reads the refusal.
+func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn, transport.Hello, *tls.ConnectionState, error) {
+	var conn *transport.Conn
+	var hello transport.Hello
+	var state *tls.ConnectionState
+	refused := false
+	settings := conf.Settings.WithDefaults()
+	err := withHelloDeadline(ctx, nc, conf.HelloTimeout, func() (err error) {
+		if state, err = handshake(ctx, nc); err != nil {
+			return err
+		}
+		conn = newConn(nc, conf.Transport, transport.Options{
+			Server: true, MaxBody: settings.MaxCmdSize, MaxSlots: settings.MaxInFlight, Decode: conf.Decode,
+		}, conf.ConnConf)
+		if err := conn.HearHello(&hello); err != nil {
+			return err
+		}
+		answer := transport.Hello{
+			Info: conf.Info, Settings: settings,
+			Status: hello.Status, Text: hello.Text,
+		}
+		if answer.Info == nil {
+			answer.Info = []byte(DefaultServerInfo)
+		}
+		if answer.Status == transport.OK && conf.Admit != nil {
+			answer.Status, answer.Text, answer.RetryAfter = conf.Admit()
+		}
+		if err := conn.SayHello(&answer); err != nil {
+			return err
+		}
+		if answer.Status != transport.OK {
+			refused = true
+			return refusal(answer)
+		}
+		return nil
+	})
+	if err == nil {
+		return conn, hello, state, nil
+	}
+	if refused {
+		conn.Finish(err, lingerTime)
+	}
+	if conn != nil {
+		conn.Fail(err)
+		conn.Join()
+	}
+	nc.Close()
+	return nil, hello, nil, helloError(err)
+}
+
+// helloError makes an *Error of what ended a hello: no command was sent yet.
+func helloError(err error) error {
+	if e, ok := err.(*base.Error); ok {
+		return e
+	}
+	return &base.Error{Outcome: base.NotSent, Code: codeOf(err), Message: "the hello failed", Err: err}
+}

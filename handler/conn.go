@@ -1,0 +1,326 @@
+package handler
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Conn is one client's connection, and its commands.
+type Conn[T any] struct {
+	handler       *Handler[T]
+	conn          *transport.Conn
+	ctx           context.Context // the parent of the commands' ctx
+	maxResultSize int
+	ended         func(error)
+
+	// Of the goroutine that reads.
+	message transport.Message
+
+	running  atomic.Int64 // commands whose Exec has not returned
+	draining atomic.Pointer[base.Error]
+
+	mu    sync.Mutex    // protects what follows
+	table []*command[T] // by slot; nil: never used
+	free  []*command[T] // records whose slot went to another one meanwhile
+}
+
+// NewConn returns the handler of a connection whose hello is over. ctx is for
+// its values only.
+func (h *Handler[T]) NewConn(ctx context.Context, conn *transport.Conn, hello transport.Hello) *Conn[T] {
+	return &Conn[T]{handler: h, conn: conn, ctx: ctx, maxResultSize: hello.MaxResultSize}
+}
+
+// Start has a goroutine of the pool read the connection. ended is called once,
+// with the reason, when the connection has ended and its commands were told.
+func (c *Conn[T]) Start(ended func(error)) {
+	c.ended = ended
+	c.handler.pool.follow(c)
+}
+
+// Drain tells the client to go elsewhere; its further commands are rejected.
+func (c *Conn[T]) Drain(retryAfter time.Duration) {
+	c.draining.Store(&base.Error{
+		Outcome: base.Rejected, Code: base.ErrDraining,
+		Message: "the server is shutting down and takes no more commands", RetryAfter: retryAfter,
+	})
+	if c.conn.Supports(transport.Goaway) {
+		c.conn.Post(&transport.Message{Kind: transport.Goaway, RetryAfter: retryAfter, Reason: "the server is shutting down"})
+	}
+}
+
+// Running returns how many commands have not returned yet.
+func (c *Conn[T]) Running() int { return int(c.running.Load()) }
+
+// Goaway tells whether the client hears of a drain. If not, the server closes
+// the connection itself when nothing is running on it.
+func (c *Conn[T]) Goaway() bool { return c.conn.Supports(transport.Goaway) }
+
+// Close ends the connection for reason, having written what was to be written
+// if the client reads it within the given time.
+func (c *Conn[T]) Close(reason error, within time.Duration) {
+	if within > 0 {
+		c.conn.Settle(within)
+	}
+	c.conn.Fail(reason)
+}
+
+// crowd tells whether other commands are likely to send results now.
+func (c *Conn[T]) crowd() bool { return c.running.Load() > 1 }
+
+// lead reads the connection until a command has come, hands the reading over,
+// and runs the command.
+func (c *Conn[T]) lead() {
+	for {
+		if err := c.conn.Read(&c.message); err != nil {
+			c.lost(err)
+			return
+		}
+		x, err := c.receive(&c.message)
+		if err != nil {
+			c.lost(c.conn.Fail(err))
+			return
+		}
+		if x != nil {
+			c.handler.pool.follow(c)
+			c.run(x)
+			return
+		}
+	}
+}
+
+// receive deals with a message. It returns the command that is to be run, if the
+// message is one.
+func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
+	switch m.Kind {
+	case transport.Ping:
+		return nil, c.conn.Post(&transport.Message{Kind: transport.Ping})
+	case transport.Command:
+		return c.admit(m)
+	case transport.Cancel:
+		if x, seq := c.open(m.Slot); x != nil {
+			x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled, Message: "the command was canceled while the server was running it"})
+		}
+	case transport.Credit:
+		if x, _ := c.open(m.Slot); x != nil {
+			x.addCredit(m.Credit)
+		}
+	}
+	return nil, nil
+}
+
+// open returns the record of the open command on a slot, and its Seq; nil where
+// there is none: the message about it crossed its last frame. Since only the
+// reader opens commands, the record is still that command's when the reader
+// uses it.
+func (c *Conn[T]) open(slot int) (*command[T], base.Seq) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slot >= len(c.table) || c.table[slot] == nil {
+		return nil, 0
+	}
+	x := c.table[slot]
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.hasEnded() {
+		return nil, 0
+	}
+	return x, x.seq
+}
+
+// admit makes a record for the command in m, or refuses it.
+func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
+	x, err := c.record(m)
+	if err != nil {
+		return nil, err
+	}
+	if refusal := c.refusal(m); refusal != nil {
+		x.refuse(m, refusal)
+		return nil, nil
+	}
+	x.begin(m, c.conn.At())
+	c.running.Add(1)
+	return x, nil
+}
+
+func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
+	if m.Err != nil {
+		return m.Err
+	}
+	if draining := c.draining.Load(); draining != nil {
+		return draining
+	}
+	if int(c.running.Load()) >= 2*c.handler.MaxInFlight {
+		return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: fmt.Sprintf("more than %d commands of this connection are running, given up by the client or not", 2*c.handler.MaxInFlight)}
+	}
+	return nil
+}
+
+// refuse ends a command that is not run.
+func (x *command[T]) refuse(m *transport.Message, refusal *base.Error) {
+	x.mu.Lock()
+	x.seq, x.slot, x.ended, x.started = m.Seq, m.Slot, false, false
+	x.mu.Unlock()
+	copied := *refusal
+	x.end(m.Seq, &copied)
+}
+
+// record finds a record for a new command on its slot.
+func (c *Conn[T]) record(m *transport.Message) (*command[T], error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for m.Slot >= len(c.table) {
+		c.table = append(c.table, nil)
+	}
+	x := c.table[m.Slot]
+	if x != nil {
+		x.mu.Lock()
+		ended, seq, busy := x.hasEnded(), x.seq, x.running
+		x.mu.Unlock()
+		switch {
+		case !ended:
+			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, seq)
+		case m.Seq <= seq:
+			return nil, transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
+		case !busy && !x.ctx.touched.Load():
+			return x, nil
+		}
+	}
+	if n := len(c.free); n > 0 {
+		x, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		x = newCommand(c)
+	}
+	c.table[m.Slot] = x
+	return x, nil
+}
+
+// run runs a command, to whatever end.
+func (c *Conn[T]) run(x *command[T]) {
+	var cmd base.Cmd[T]
+	seq, returned := x.seq, false
+	defer func() {
+		if !returned {
+			v := recover()
+			c.panicked(x, cmd, v)
+			failure := &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Message: fmt.Sprintf("the command panicked: %v", v)}
+			if v == nil {
+				failure.Message = "the command ended its goroutine by runtime.Goexit"
+			}
+			x.end(seq, failure)
+		}
+		c.finish(x, seq)
+	}()
+	err := x.start(seq)
+	if err == nil {
+		if cmd, err = x.decode(); err == nil {
+			err = c.handler.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x)
+		}
+	}
+	returned = true
+	c.conclude(x, seq, err)
+}
+
+// decode makes the command from its body. An error of the codec is a rejection:
+// nothing was run.
+func (x *command[T]) decode() (cmd base.Cmd[T], err error) {
+	if x.value != nil {
+		return x.value.(base.Cmd[T]), nil
+	}
+	x.reader.B = x.body
+	cmd, err = x.conn.handler.Codec.Decode(&x.reader)
+	switch {
+	case err != nil:
+		failure := failureOf(err)
+		failure.Outcome = base.Rejected
+		if failure.Code == base.ErrExec {
+			failure.Code = base.ErrDecode
+			failure.Message = "the server's codec refused the command: " + failure.Message
+		}
+		return nil, failure
+	case cmd == nil:
+		return nil, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the server's codec decoded a nil command"}
+	}
+	return cmd, nil
+}
+
+// conclude sends how a command ended, if its last result did not.
+func (c *Conn[T]) conclude(x *command[T], seq base.Seq, err error) {
+	failure := &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
+	if err != nil {
+		failure = failureOf(err)
+	}
+	if !x.end(seq, failure) && err != nil {
+		c.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
+	}
+	if c.handler.Strict && failure.Code == base.ErrDecode && failure.Outcome == base.Rejected {
+		c.conn.Settle(time.Second)
+		c.conn.Fail(failure)
+	}
+}
+
+// finish lets go of a command whose Exec has returned.
+func (c *Conn[T]) finish(x *command[T], seq base.Seq) {
+	if x.ctx.touched.Load() {
+		x.ctx.cancel(context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCommandEnded, Seq: seq, Message: "the command has returned"})
+	}
+	x.value, x.reader.B = nil, nil
+	if cap(x.body) > keepBody {
+		x.body = nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x.mu.Lock()
+	x.running = false
+	x.mu.Unlock()
+	if c.table[x.slot] != x && !x.ctx.touched.Load() {
+		c.free = append(c.free, x)
+	}
+	c.running.Add(-1)
+}
+
+// keepBody is the capacity in bytes that a record keeps for the next command.
+const keepBody = 4 << 10
+
+// panicked reports a panic in the code that belongs to what: a command, or a
+// result.
+func (c *Conn[T]) panicked(x *command[T], what, v any) {
+	p := Panic{Seq: x.seq, Value: v, Stack: debug.Stack(), RemoteAddr: c.conn.RemoteAddr().String()}
+	if what != nil {
+		p.Cmd = base.NameOf(what)
+	}
+	if c.handler.OnPanic == nil {
+		c.handler.Logger.Error("a command panicked", "seq", p.Seq, "value", p.Value, "remote", p.RemoteAddr, "stack", string(p.Stack))
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			c.handler.Logger.Error("OnPanic panicked itself", "value", v)
+		}
+	}()
+	c.handler.OnPanic(p)
+}
+
+// lost is the end of the connection. It is called by the goroutine that reads,
+// which reads no more.
+func (c *Conn[T]) lost(reason error) {
+	c.mu.Lock()
+	table := c.table
+	c.mu.Unlock()
+	for _, x := range table {
+		if x == nil {
+			continue
+		}
+		x.mu.Lock()
+		seq := x.seq
+		x.mu.Unlock()
+		x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrConnLost, Message: "the command's connection was lost", Err: reason})
+	}
+	c.ended(reason)
+}

@@ -1,0 +1,121 @@
+package handler
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// commandContext is the ctx of a command. It lives inside the command's record
+// and costs nothing until somebody asks for its Done.
+//
+// A record is used again for a later command only if no method of its ctx was
+// ever called: whoever kept the ctx must never see another command's.
+type commandContext struct {
+	touched atomic.Bool
+	parent  context.Context // the connection's: for values only
+
+	mu       sync.Mutex // protects what follows
+	deadline time.Time
+	done     chan struct{}
+	err      error
+	cause    error
+	next     int
+	after    map[int]func()
+}
+
+// reset makes the ctx of a record that is used for the first time, or again.
+func (c *commandContext) reset(parent context.Context, deadline time.Time) {
+	c.parent = parent
+	c.mu.Lock()
+	c.deadline, c.err, c.cause = deadline, nil, nil
+	c.mu.Unlock()
+}
+
+func (c *commandContext) touch() {
+	if !c.touched.Load() {
+		c.touched.Store(true)
+	}
+}
+
+func (c *commandContext) Deadline() (time.Time, bool) {
+	c.touch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deadline, !c.deadline.IsZero()
+}
+
+func (c *commandContext) Done() <-chan struct{} {
+	c.touch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+func (c *commandContext) Err() error {
+	c.touch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *commandContext) Value(key any) any {
+	c.touch()
+	return c.parent.Value(key)
+}
+
+// AfterFunc lets the context package derive from this one without a goroutine
+// for each derivation.
+func (c *commandContext) AfterFunc(f func()) (stop func() bool) {
+	c.touch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = make(map[int]func())
+	}
+	id := c.next
+	c.next++
+	c.after[id] = f
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, ok := c.after[id]
+		delete(c.after, id)
+		return ok
+	}
+}
+
+// cancel ends the ctx; only the first call counts.
+func (c *commandContext) cancel(err, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err, c.cause = err, cause
+	if c.done != nil {
+		close(c.done)
+	}
+	for _, f := range c.after {
+		go f()
+	}
+	c.after = nil
+}
+
+// why returns the cause of the end; nil while the ctx has not ended.
+func (c *commandContext) why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}

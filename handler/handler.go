@@ -1,0 +1,85 @@
+// Package handler is the server's side of a command: it receives commands from
+// a connection, runs each in a goroutine of its own, and carries their results
+// back.
+package handler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/internal/wheel"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Invoker runs commands. Invoke is called in the command's own goroutine; it
+// should call cmd.Exec with a receiver and the arguments that it was given. What
+// it returns ends the command as if Exec had returned it.
+type Invoker[T any] interface {
+	Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error
+}
+
+// NewInvoker returns the usual Invoker: it executes commands with receiver.
+func NewInvoker[T any](receiver T) Invoker[T] { return invoker[T]{receiver} }
+
+type invoker[T any] struct{ receiver T }
+
+func (i invoker[T]) Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error {
+	return cmd.Exec(ctx, at, seq, i.receiver, proxy)
+}
+
+// Panic is what a server reports of a panic in a command's own code.
+type Panic struct {
+	// Seq is the command's number. Cmd is the Go type whose code panicked, the
+	// command's or the result's; "" where the codec panicked before there was one.
+	Seq base.Seq
+	Cmd string
+	// Value is what was given to panic; nil after runtime.Goexit.
+	Value any
+	// Stack is the goroutine's.
+	Stack []byte
+	// RemoteAddr is the client's address.
+	RemoteAddr string
+}
+
+// Handler serves the connections of one server. It is safe for concurrent use.
+type Handler[T any] struct {
+	Conf[T]
+	pool  *Pool
+	wheel *wheel.Wheel
+}
+
+// Conf is what a Handler needs. There are no defaults: the server has set all.
+type Conf[T any] struct {
+	Codec   transport.Codec[base.Result, base.Cmd[T]]
+	Invoker Invoker[T]
+	// MaxInFlight is how many commands one connection may have open; as many
+	// more may still be running whose client has given them up.
+	MaxInFlight int
+	// Strict closes the connection of a command whose body the codec refuses.
+	Strict bool
+	// OnPanic hears of panics; it must be safe for concurrent use.
+	OnPanic func(Panic)
+	Logger  *slog.Logger
+}
+
+// New returns a Handler that runs commands in the goroutines of pool.
+func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
+	return &Handler[T]{Conf: conf, pool: pool, wheel: wheel.New()}
+}
+
+// Close stops the Handler's timers. Its connections have ended before.
+func (h *Handler[T]) Close() { h.wheel.Close() }
+
+// Decode is for transports that decode themselves. A panic of the codec is an
+// error.
+func (h *Handler[T]) Decode(_ int, r transport.Reader) (cmd any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &base.Error{Outcome: base.Rejected, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
+		}
+	}()
+	return h.Codec.Decode(r)
+}

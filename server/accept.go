@@ -1,0 +1,228 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/delegate"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Serve accepts connections from l and serves them, until Shutdown or Close, or
+// until l fails. It closes l. It never returns nil: after Shutdown or Close the
+// error is ErrClosed.
+func (s *Server) Serve(l net.Listener) error {
+	if !s.addListener(l) {
+		l.Close()
+		return closedError()
+	}
+	defer s.removeListener(l)
+	if s.conf.firstConnTimeout > 0 {
+		timer := time.AfterFunc(s.conf.firstConnTimeout, s.expectFirst)
+		defer timer.Stop()
+	}
+	var backoff time.Duration
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			backoff = 0
+			s.start(nc)
+		case s.ended() != nil:
+			return s.ended()
+		case isTransient(err):
+			// Out of file descriptors, most likely: connections that end free some.
+			backoff = min(max(2*backoff, 5*time.Millisecond), time.Second)
+			s.logger.Warn("can't accept a connection now", "error", err, "retry_in", backoff)
+			select {
+			case <-time.After(backoff):
+			case <-s.ctx.Done():
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// isTransient tells errors of Accept that pass by themselves.
+func isTransient(err error) bool {
+	for _, e := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.ECONNABORTED, syscall.EINTR, syscall.EAGAIN,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// start serves a connection in a goroutine of its own, if a hello may begin.
+func (s *Server) start(nc net.Conn) {
+	s.mu.Lock()
+	s.accepted = true
+	if s.state == closed {
+		s.mu.Unlock()
+		nc.Close()
+		return
+	}
+	s.tasks.Add(1)
+	s.mu.Unlock()
+	select {
+	case s.hellos <- struct{}{}:
+	default:
+		s.tasks.Done()
+		nc.Close()
+		s.logger.Warn("a connection was closed: too many are in their hello", "remote", nc.RemoteAddr())
+		return
+	}
+	go func() {
+		defer s.tasks.Done()
+		s.hello(nc)
+	}()
+}
+
+// hello answers a client's hello and has its commands run.
+func (s *Server) hello(nc net.Conn) {
+	defer func() { <-s.hellos }()
+	if s.conf.wrap != nil {
+		nc = s.conf.wrap(nc)
+	}
+	placed := false
+	conf := s.conf.delegate
+	conf.Admit = func() (transport.Status, string, time.Duration) {
+		status, text, retryAfter := s.takePlace()
+		placed = status == transport.OK
+		return status, text, retryAfter
+	}
+	addr := nc.RemoteAddr()
+	conn, hello, state, err := delegate.Accept(s.ctx, nc, conf)
+	if err != nil {
+		s.logger.Warn("a connection ended in its hello", "remote", addr, "error", err)
+		if placed {
+			s.freePlace(nil)
+		}
+		return
+	}
+	ctx := context.Background()
+	if state != nil {
+		ctx = base.ContextWithTLS(ctx, state)
+	}
+	w := s.newConn(ctx, conn, hello)
+	if s.conf.receiveTimeout > 0 {
+		delegate.WatchIdle(conn, s.conf.receiveTimeout)
+	}
+	s.logger.Debug("a client connected", "remote", addr)
+	s.addWorker(w)
+	w.Start(func(err error) { s.lost(w, addr, err) })
+}
+
+// takePlace decides whether a further client may stay.
+func (s *Server) takePlace() (status transport.Status, text string, retryAfter time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != serving:
+		return transport.Draining, "", s.conf.fullRetryAfter
+	case s.places >= s.conf.workersCount:
+		return transport.Full, "", s.conf.fullRetryAfter
+	}
+	s.places++
+	return transport.OK, "", 0
+}
+
+// freePlace gives up a place, and its worker if it had one.
+func (s *Server) freePlace(w worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w != nil {
+		delete(s.workers, w)
+	}
+	s.places--
+	if s.places == 0 && s.state != serving {
+		close(s.gone)
+	}
+}
+
+// addWorker notes a connected client. If the server began to end meanwhile, the
+// client is told as the others were.
+func (s *Server) addWorker(w worker) {
+	s.mu.Lock()
+	s.workers[w] = struct{}{}
+	state := s.state
+	s.mu.Unlock()
+	switch state {
+	case draining:
+		w.Drain(0)
+	case closed:
+		w.Close(closedError(), 0)
+	}
+}
+
+// lost is called when a connection has ended.
+func (s *Server) lost(w worker, addr net.Addr, err error) {
+	byUs := s.ended() != nil
+	s.logger.Debug("a connection ended", "remote", addr, "error", err)
+	if s.conf.lostConn != nil && !byUs {
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					s.logger.Error("LostConnCallback panicked", "value", v)
+				}
+			}()
+			s.conf.lostConn(addr, err)
+		}()
+	}
+	s.freePlace(w)
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serving {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	delete(s.listeners, l)
+	s.mu.Unlock()
+	l.Close()
+}
+
+// expectFirst ends the server if no connection has come.
+func (s *Server) expectFirst() {
+	s.mu.Lock()
+	came := s.accepted
+	s.mu.Unlock()
+	if !came {
+		s.end(closed, &base.Error{Outcome: base.NotSent, Code: base.ErrNoClient, Message: "no client came within FirstConnTimeout, which was " + s.conf.firstConnTimeout.String()})
+	}
+}
+
+// ended returns why the server has ended, or begun to; nil while it serves.
+func (s *Server) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
+}
+
+func closedError() error {
+	return &base.Error{Outcome: base.NotSent, Code: base.ErrClosed, Message: "the server was closed"}
+}
+
+// tlsWrapper returns what makes a connection a TLS one; nil for none.
+func tlsWrapper(conf *tls.Config) func(net.Conn) net.Conn {
+	if conf == nil {
+		return nil
+	}
+	return func(nc net.Conn) net.Conn { return tls.Server(nc, conf) }
+}

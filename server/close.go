@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+)
+
+// execGrace is how long Close waits for commands that are still running, whose
+// ctx has been canceled.
+const execGrace = 500 * time.Millisecond
+
+// Shutdown drains the server: it accepts no more connections, tells the clients
+// to send their further commands elsewhere, which it rejects from then on, and
+// waits until the commands that are running have ended and the clients have
+// gone. When ctx ends before, it closes the connections that are left, and
+// returns ctx's cause.
+//
+// A connection whose transport has no goaway is closed as soon as none of its
+// commands is running.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.end(draining, closedError())
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.gone:
+			return s.Close()
+		case <-ctx.Done():
+			s.Close()
+			return context.Cause(ctx)
+		case <-ticker.C:
+			for _, w := range s.list() {
+				if !w.Goaway() && w.Running() == 0 {
+					w.Close(closedError(), execGrace)
+				}
+			}
+		}
+	}
+}
+
+// Close ends the server now: listeners and connections are closed, and the ctx
+// of each running command is canceled. It waits up to half a second for them to
+// return; the error says how many have not.
+func (s *Server) Close() error {
+	s.end(closed, closedError())
+	s.tasks.Wait()
+	running := s.pool.Close(execGrace)
+	s.release()
+	if running > 0 {
+		return &base.Error{Code: base.ErrClosed, Message: fmt.Sprintf("the server is closed, but %d goroutines still run commands whose ctx was canceled", running)}
+	}
+	return nil
+}
+
+// end moves the server on towards its end, and tells all who are concerned.
+func (s *Server) end(to state, why error) {
+	s.mu.Lock()
+	if s.state >= to {
+		s.mu.Unlock()
+		return
+	}
+	if s.state == serving && s.places == 0 {
+		close(s.gone)
+	}
+	s.state = to
+	if s.why == nil {
+		s.why = why
+	}
+	for l := range s.listeners {
+		l.Close()
+	}
+	s.mu.Unlock()
+	if to == closed {
+		s.cancel(why)
+	}
+	for _, w := range s.list() {
+		if to == draining || w.Goaway() {
+			w.Drain(0)
+		}
+		if to == closed {
+			w.Close(why, 0)
+		}
+	}
+}
+
+// list returns the workers of this moment.
+func (s *Server) list() []worker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	workers := make([]worker, 0, len(s.workers))
+	for w := range s.workers {
+		workers = append(workers, w)
+	}
+	return workers
+}

@@ -1,0 +1,124 @@
+package server
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Codec encodes results and decodes commands. It is used by many goroutines at
+// once.
+//
+// A command that Decode refuses is Rejected, and the others go on; if the error
+// is an [*base.Error], its Code travels. A result that Encode refuses makes
+// proxy.Send return the error.
+type Codec[T any] interface {
+	Encode(result base.Result, w transport.Writer) error
+	Decode(r transport.Reader) (base.Cmd[T], error)
+}
+
+// Settings are the limits that the server announces to its clients.
+type Settings = transport.ServerSettings
+
+// LostConnCallback hears that the server has lost the connection with a client,
+// and why. It is not called for connections that the server itself ends by
+// Shutdown or Close. It must be safe for concurrent use.
+type LostConnCallback = func(addr net.Addr, err error)
+
+// Conf configures a server. The zero value works.
+type Conf[T any] struct {
+	// WorkersCount is how many clients may be connected at once; 0: 1024. One
+	// more is told so, and to try again after FullRetryAfter.
+	WorkersCount int
+	// FullRetryAfter is what a client is told to wait when there is no place for
+	// it; 0: 500 ms.
+	FullRetryAfter time.Duration
+	// MaxHellos is how many connections may be in their hello at once, beside
+	// WorkersCount; more are closed at once. 0: 1024.
+	MaxHellos int
+	// FirstConnTimeout ends the server, and Serve with base.ErrNoClient, if no
+	// connection comes for so long after Serve was called; 0: never.
+	FirstConnTimeout time.Duration
+	// LostConnCallback, if set, hears of lost connections.
+	LostConnCallback LostConnCallback
+	// ReceiveTimeout closes the connection of a client that has sent nothing,
+	// not even a ping, for so long, whether its commands are running or not; 0:
+	// never.
+	ReceiveTimeout time.Duration
+	// SysDataSendTimeout bounds the hello, in which ServerInfo and
+	// ServerSettings are sent, TLS handshake included; 0: 10 s.
+	SysDataSendTimeout time.Duration
+	// WriteTimeout bounds each write: a client that does not read for so long,
+	// while there is something to write, is cut. 0: 30 s.
+	WriteTimeout time.Duration
+	// ServerInfo tells the clients what this server is: opaque bytes, 1 KiB at
+	// most; nil: "default". Clients check it before their first command.
+	ServerInfo []byte
+	// ServerSettings are announced to the clients, and enforced.
+	ServerSettings Settings
+	// Invoker runs the commands; nil: it calls their Exec with the receiver.
+	Invoker handler.Invoker[T]
+	// Transport makes the wire of each connection; nil: transport.Framed.
+	Transport transport.Factory
+	// TLSConfig, if set, makes every connection a TLS one. With its ClientAuth
+	// the client's certificate is asked for; base.TLS finds it in a command's ctx.
+	TLSConfig *tls.Config
+	// Strict closes the connection when the codec refuses a command, which
+	// otherwise is Rejected alone.
+	Strict bool
+	// OnPanic hears of panics in commands and codecs, each of which fails its
+	// command alone; nil: they are logged. It must be safe for concurrent use.
+	OnPanic func(handler.Panic)
+	// Logger gets the server's log; nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// Defaults of Conf.
+const (
+	DefaultWorkersCount   = 1024
+	DefaultMaxHellos      = 1024
+	DefaultFullRetryAfter = 500 * time.Millisecond
+)
+
+// withDefaults returns conf with defaults in place of zeros, or what is wrong
+// with it.
+func (conf Conf[T]) withDefaults() (Conf[T], error) {
+	for name, v := range map[string]int64{
+		"WorkersCount": int64(conf.WorkersCount), "MaxHellos": int64(conf.MaxHellos),
+		"FirstConnTimeout": int64(conf.FirstConnTimeout), "ReceiveTimeout": int64(conf.ReceiveTimeout),
+		"SysDataSendTimeout": int64(conf.SysDataSendTimeout), "WriteTimeout": int64(conf.WriteTimeout),
+		"FullRetryAfter":            int64(conf.FullRetryAfter),
+		"ServerSettings.MaxCmdSize": int64(conf.ServerSettings.MaxCmdSize), "ServerSettings.MaxInFlight": int64(conf.ServerSettings.MaxInFlight),
+	} {
+		if v < 0 {
+			return conf, confError("%s is negative", name)
+		}
+	}
+	if len(conf.ServerInfo) > transport.MaxServerInfo {
+		return conf, confError("ServerInfo has %d bytes, the limit is %d", len(conf.ServerInfo), transport.MaxServerInfo)
+	}
+	if conf.WorkersCount == 0 {
+		conf.WorkersCount = DefaultWorkersCount
+	}
+	if conf.MaxHellos == 0 {
+		conf.MaxHellos = DefaultMaxHellos
+	}
+	if conf.FullRetryAfter == 0 {
+		conf.FullRetryAfter = DefaultFullRetryAfter
+	}
+	if conf.Logger == nil {
+		conf.Logger = slog.Default()
+	}
+	conf.ServerSettings = conf.ServerSettings.WithDefaults()
+	return conf, nil
+}
+
+func confError(format string, args ...any) error {
+	return &base.Error{Outcome: base.NotSent, Code: base.ErrConf, Message: "server: " + fmt.Sprintf(format, args...)}
+}

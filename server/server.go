@@ -1,0 +1,144 @@
+// Package server runs the commands of many clients.
+//
+//	s := server.NewDef[Calculator](ServerCodec{}, Calculator{})
+//	err := s.ListenAndServe(":9000")
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/delegate"
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// The errors of a server, as errors.Is finds them.
+const (
+	// ErrClosed is what Serve returns after Shutdown or Close.
+	ErrClosed = base.ErrClosed
+	// ErrNoClient is what Serve returns after FirstConnTimeout.
+	ErrNoClient = base.ErrNoClient
+)
+
+// Server serves clients on any number of listeners. It is safe for concurrent
+// use.
+type Server struct {
+	conf   common
+	logger *slog.Logger
+	pool   *handler.Pool
+	// What depends on the receiver's type.
+	newConn func(ctx context.Context, conn *transport.Conn, hello transport.Hello) worker
+	release func() // lets go of the handler
+
+	ctx    context.Context // ends hellos that are under way
+	cancel context.CancelCauseFunc
+	hellos chan struct{} // a place for each hello under way
+
+	mu        sync.Mutex // protects what follows
+	state     state
+	why       error // why it is not serving any more
+	listeners map[net.Listener]struct{}
+	workers   map[worker]struct{}
+	places    int           // taken of WorkersCount: by workers, and by clients whose hello is being answered
+	gone      chan struct{} // closed when there is no place taken, while draining
+	accepted  bool          // a connection has come, ever
+	tasks     sync.WaitGroup
+}
+
+// common is the part of Conf that does not depend on the receiver's type.
+type common struct {
+	workersCount     int
+	fullRetryAfter   time.Duration
+	firstConnTimeout time.Duration
+	receiveTimeout   time.Duration
+	lostConn         LostConnCallback
+	delegate         delegate.ServerConf
+	wrap             func(net.Conn) net.Conn // TLS
+}
+
+// worker is one connected client: a *handler.Conn.
+type worker interface {
+	Start(ended func(error))
+	Drain(retryAfter time.Duration)
+	Running() int
+	Goaway() bool
+	Close(reason error, within time.Duration)
+}
+
+type state uint8
+
+const (
+	serving state = iota
+	draining
+	closed
+)
+
+// NewDef returns a server with the default Conf, that runs commands against
+// receiver. It panics if codec is nil.
+func NewDef[T any](codec Codec[T], receiver T) *Server {
+	s, err := New(codec, receiver, Conf[T]{})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// New returns a server. The error is base.ErrConf, for a Conf that can't be used.
+func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
+	if codec == nil {
+		return nil, confError("the codec is nil")
+	}
+	conf, err := conf.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if conf.Invoker == nil {
+		conf.Invoker = handler.NewInvoker(receiver)
+	}
+	pool := handler.NewPool()
+	h := handler.New(handler.Conf[T]{
+		Codec: codec, Invoker: conf.Invoker, MaxInFlight: conf.ServerSettings.MaxInFlight,
+		Strict: conf.Strict, OnPanic: conf.OnPanic, Logger: conf.Logger,
+	}, pool)
+	s := &Server{
+		conf: common{
+			workersCount: conf.WorkersCount, fullRetryAfter: conf.FullRetryAfter,
+			firstConnTimeout: conf.FirstConnTimeout, receiveTimeout: conf.ReceiveTimeout,
+			lostConn: conf.LostConnCallback,
+			delegate: delegate.ServerConf{
+				ConnConf: delegate.ConnConf{
+					Transport: conf.Transport, HelloTimeout: conf.SysDataSendTimeout,
+					WriteTimeout: conf.WriteTimeout, Decode: h.Decode,
+				},
+				Info: conf.ServerInfo, Settings: conf.ServerSettings,
+			},
+			wrap: tlsWrapper(conf.TLSConfig),
+		},
+		logger: conf.Logger,
+		pool:   pool,
+		newConn: func(ctx context.Context, conn *transport.Conn, hello transport.Hello) worker {
+			return h.NewConn(ctx, conn, hello)
+		},
+		release:   h.Close,
+		hellos:    make(chan struct{}, conf.MaxHellos),
+		listeners: make(map[net.Listener]struct{}),
+		workers:   make(map[worker]struct{}),
+		gone:      make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	return s, nil
+}
+
+// ListenAndServe listens on the TCP address addr, such as ":9000", and serves.
+func (s *Server) ListenAndServe(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
