@@ -145,6 +145,13 @@ func (x *command[T]) hasEnded() bool {
 	return x.ended
 }
 
+// over tells whether the command has ended.
+func (x *command[T]) over() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.hasEnded()
+}
+
 // takeCredit waits until the client has given credit for a result.
 func (x *command[T]) takeCredit(seq base.Seq) error {
 	for {

@@ -252,13 +252,17 @@ func (x *command[T]) decode() (cmd base.Cmd[T], err error) {
 
 // conclude sends how a command ended, if its last result did not.
 func (c *Conn[T]) conclude(x *command[T], seq base.Seq, err error) {
+	if x.over() { // the common case
+		if err != nil {
+			c.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
+		}
+		return
+	}
 	failure := &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
 	if err != nil {
 		failure = failureOf(err)
 	}
-	if !x.end(seq, failure) && err != nil {
-		c.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
-	}
+	x.end(seq, failure)
 	if c.handler.Strict && failure.Code == base.ErrDecode && failure.Outcome == base.Rejected {
 		c.conn.Settle(time.Second)
 		c.conn.Fail(failure)
