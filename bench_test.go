@@ -1,0 +1,173 @@
+package cmdstream_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/server"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// BenchmarkEcho sends 32 bytes there and back over one TCP connection on
+// loopback, from 1, 64 and 1024 callers at once, by a codec that allocates
+// nothing. BenchmarkPingPong is the limit for one caller: the same bytes over a
+// bare TCP connection.
+func BenchmarkEcho(b *testing.B) {
+	for _, wire := range []struct {
+		name    string
+		factory transport.Factory
+	}{{"framed", transport.Framed}, {"plain", transport.Plain}} {
+		for _, callers := range []int{1, 64, 1024} {
+			b.Run(fmt.Sprintf("%s/callers=%d", wire.name, callers), func(b *testing.B) {
+				benchmarkEcho(b, callers, client.Conf{Transport: wire.factory}, server.Conf[nothing]{Transport: wire.factory})
+			})
+		}
+	}
+}
+
+// BenchmarkTimeout is BenchmarkEcho with a deadline for every command.
+func BenchmarkTimeout(b *testing.B) {
+	for _, callers := range []int{64, 1024} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			benchmarkEcho(b, callers, client.Conf{Timeout: 5 * time.Second}, server.Conf[nothing]{})
+		})
+	}
+}
+
+func benchmarkEcho(b *testing.B, callers int, clientConf client.Conf, serverConf server.Conf[nothing]) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	codec := echoCodec{pool: &sync.Pool{New: func() any { return new(echo) }}}
+	s, err := server.New(serverEchoCodec{codec}, nothing{}, serverConf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	go s.Serve(listener)
+	defer s.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	c, err := client.New(ctx, clientEchoCodec{codec}, conn, clientConf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+
+	b.ReportAllocs()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for caller := range callers {
+		wg.Go(func() {
+			var cmd echo
+			for i := caller; i < b.N; i += callers {
+				binary.LittleEndian.PutUint64(cmd.data[:], uint64(i))
+				result, err := c.Do(ctx, &cmd)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				answer := result.(*echo)
+				if answer.data != cmd.data {
+					b.Error("a wrong answer")
+					return
+				}
+				codec.pool.Put(answer)
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+}
+
+// BenchmarkPingPong is what a bare TCP connection does.
+func BenchmarkPingPong(b *testing.B) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		buffer := make([]byte, 32)
+		for {
+			if _, err := io.ReadFull(conn, buffer); err != nil {
+				return
+			}
+			if _, err := conn.Write(buffer); err != nil {
+				return
+			}
+		}
+	}()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	buffer := make([]byte, 32)
+	for b.Loop() {
+		if _, err := conn.Write(buffer); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, buffer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type nothing struct{}
+
+// echo is command and result in one.
+type echo struct{ data [32]byte }
+
+func (e *echo) Exec(_ context.Context, _ time.Time, seq base.Seq, _ nothing, proxy base.Proxy) error {
+	return proxy.Send(seq, e)
+}
+
+func (*echo) LastOne() bool { return true }
+
+type echoCodec struct{ pool *sync.Pool }
+
+func (c echoCodec) encode(e *echo, w transport.Writer) error {
+	_, err := w.Write(e.data[:])
+	return err
+}
+
+func (c echoCodec) decode(r transport.Reader) (*echo, error) {
+	e := c.pool.Get().(*echo)
+	_, err := io.ReadFull(r, e.data[:])
+	return e, err
+}
+
+type clientEchoCodec struct{ echoCodec }
+
+func (c clientEchoCodec) Encode(cmd base.Cmd[nothing], w transport.Writer) error {
+	return c.encode(cmd.(*echo), w)
+}
+func (c clientEchoCodec) Decode(r transport.Reader) (base.Result, error) { return c.decode(r) }
+func (c clientEchoCodec) Size(base.Cmd[nothing]) int                     { return 32 }
+
+type serverEchoCodec struct{ echoCodec }
+
+func (c serverEchoCodec) Encode(result base.Result, w transport.Writer) error {
+	e := result.(*echo)
+	defer c.pool.Put(e)
+	return c.encode(e, w)
+}
+
+func (c serverEchoCodec) Decode(r transport.Reader) (base.Cmd[nothing], error) { return c.decode(r) }
