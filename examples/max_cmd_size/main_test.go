@@ -1,0 +1,24 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cmdstream/cmdstream/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+func TestRun(t *testing.T) {
+	const want = `10 bytes of text: printed
+200 bytes of text: too large a command
+20 bytes of text: printed
+`
+	var output strings.Builder
+	if err := run(&output); err != nil {
+		t.Fatal(err)
+	}
+	if got := output.String(); got != want {
+		t.Errorf("it printed\n%s\nwant\n%s", got, want)
+	}
+}
