@@ -32,6 +32,9 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 	waiting := &patience{parent: ctx, deadline: k.deadline, wait: k.wait}
 	defer waiting.end()
 	for {
+		if ctx.Err() != nil {
+			return nil, 0, c.name(k, &base.Error{Outcome: base.NotSent, Code: ctxCode(ctx), Message: "its ctx had ended before it was sent", Err: context.Cause(ctx)})
+		}
 		l, err := c.link(waiting)
 		if err != nil {
 			return nil, 0, c.name(k, err)
@@ -40,7 +43,7 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 		if err == nil {
 			return s, seq, nil
 		}
-		if !c.goesOn(l, err) {
+		if !l.endedBy(err) || !c.goesOn() {
 			return nil, 0, c.name(k, err)
 		}
 		// The link ended before it had taken the command: the next one will.
@@ -48,16 +51,8 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 	}
 }
 
-// goesOn tells whether a command that l did not take, or gave back unsent or
-// refused because the server is draining, can go out on the next link.
-func (c *Client[T]) goesOn(l *link[T], err error) bool {
-	if c.redialer == nil || c.Err() != nil {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.leaving != nil && isLinkEnd(err)
-}
+// goesOn tells whether there will be another link after one that has ended.
+func (c *Client[T]) goesOn() bool { return c.redialer != nil && c.Err() == nil }
 
 // sendOn sends a command on a link.
 func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T], base.Seq, error) {
@@ -70,7 +65,7 @@ func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T],
 		s, err = l.take(waiting.ctx())
 	}
 	if err != nil {
-		return nil, 0, waiting.failed("there was no place among the commands in flight", err)
+		return nil, 0, l.refused(waiting, "there was no place among the commands in flight", err)
 	}
 	s.cmd = k.cmd
 	if err := c.encode(s, l); err != nil {
@@ -90,6 +85,7 @@ func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T],
 	flush, err := l.conn.Append(&s.message)
 	for err == transport.ErrNoRoom {
 		if err = l.conn.Room(waiting.ctx()); err == nil {
+			s.message.Timeout = waiting.left()
 			flush, err = l.conn.Append(&s.message)
 		}
 	}
@@ -97,14 +93,29 @@ func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T],
 		l.conn.Flush(crowd)
 	}
 	if err == nil && s.message.Large() {
-		err = l.conn.Wait(waiting.ctx(), &s.message)
+		if err = l.conn.Wait(waiting.ctx(), &s.message); err == nil && l.conn.Progress(&s.message) == transport.Cut {
+			// Given up half-way: by us, or because the server refuses it, which
+			// has then ended it.
+			if s.giveUp() {
+				return nil, 0, waiting.failed("only a part of the command was sent", context.Cause(waiting.ctx()))
+			}
+		}
 	}
 	if err != nil {
 		l.release(s)
-		return nil, 0, waiting.failed("the command was not sent", err)
+		return nil, 0, l.refused(waiting, "the command was not sent", err)
 	}
 	seq := s.begin()
 	return s, seq, nil
+}
+
+// refused makes the error of a command that was not sent because of err. The end
+// of the link stays what it is, to be known as such.
+func (l *link[T]) refused(waiting *patience, message string, err error) error {
+	if l.endedBy(err) {
+		return err
+	}
+	return waiting.failed(message, err)
 }
 
 // begin says that the command was sent. What came for it before now, the link's
@@ -148,7 +159,9 @@ func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
 		}
 	}()
 	if err := c.codec.Encode(s.cmd, &s.scratch); err != nil {
-		return unsent(base.ErrEncode, "the codec can't encode it", err)
+		e := unsent(base.ErrEncode, "the codec can't encode it", err)
+		e.Outcome = base.NotSent
+		return e
 	}
 	if size := len(s.scratch.B); size > l.maxCmdSize {
 		return tooLarge(size, l.maxCmdSize)

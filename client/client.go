@@ -38,14 +38,15 @@ type Client[T any] struct {
 	current    atomic.Pointer[link[T]] // for new commands; nil: there is none at the moment
 	deliveries *queue[*slot[T]]
 	orphans    *queue[orphan[T]]
-	delivering sync.WaitGroup
+	states     *queue[StateChange] // those that StateCallback is to hear of
+	delivering goroutines
 	giveUp     chan struct{} // closed when Close waits for deliveries no longer
 
 	ctx    context.Context // ends with the client
 	cancel context.CancelFunc
-	redial chan error     // of capacity 1: a connection is wanted, and why
-	done   chan struct{}  // closed when the client has ended
-	tasks  sync.WaitGroup // the links' goroutines, and reconnect
+	redial chan error    // of capacity 1: a connection is wanted, and why
+	done   chan struct{} // closed when the client has ended
+	tasks  goroutines    // the links', reconnect, and the one that calls StateCallback
 
 	mu       sync.Mutex // protects what follows
 	links    map[*link[T]]struct{}
@@ -163,6 +164,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 	}
 	c.deliveries = newQueue(c.deliver, &c.delivering)
 	c.orphans = newQueue(c.tellOrphan, nil)
+	c.states = newQueue(c.tellState, &c.tasks)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -182,15 +184,16 @@ func (c *Client[T]) delegateConf(l *link[T]) delegate.ClientConf {
 	}
 }
 
-// Has reports whether the command seq is open: sent, not ended, and not
-// forgotten. It takes time in proportion to the number of slots.
+// Has reports whether the command seq is open: sent, not forgotten, and its last
+// result, or its error, yet to be handed out. It takes time in proportion to the
+// number of slots.
 func (c *Client[T]) Has(seq base.Seq) bool {
 	s := c.find(seq)
 	if s == nil {
 		return false
 	}
 	defer s.mu.Unlock()
-	return s.owner != nobody
+	return s.owner != nobody && !s.final
 }
 
 // Forget makes the client wait no longer for the results of a command of Send.
@@ -203,7 +206,7 @@ func (c *Client[T]) Forget(seq base.Seq) {
 		return
 	}
 	defer s.mu.Unlock()
-	if s.owner == channel {
+	if s.owner == channel && s.sent {
 		s.owner, s.results = nobody, nil
 		s.makeSpace()
 		s.signal() // a delivery under way stops

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"sync"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -15,7 +16,7 @@ const (
 	deliveryGrace = 250 * time.Millisecond
 	// taskGrace is how long Close waits for the client's goroutines. They end by
 	// themselves unless the user's code holds them.
-	taskGrace = 250 * time.Millisecond
+	taskGrace = 200 * time.Millisecond
 )
 
 // Close ends the client: every open command ends with ErrClosed, its outcome
@@ -23,20 +24,18 @@ const (
 // takes less than a second, whatever the server and the user's code do.
 func (c *Client[T]) Close() error {
 	err := &base.Error{Outcome: base.NotSent, Code: base.ErrClosed, Message: "the client was closed"}
+	c.finish(err) // from here on no link is added that is not closed at once
+	var links sync.WaitGroup
 	c.mu.Lock()
-	links := make([]*link[T], 0, len(c.links))
 	for l := range c.links {
-		links = append(links, l)
+		links.Go(func() { l.close(err) })
 	}
 	c.mu.Unlock()
-	c.finish(err)
-	for _, l := range links {
-		l.close(err)
-	}
-	within(taskGrace, c.tasks.Wait)
-	within(deliveryGrace, c.delivering.Wait)
+	links.Wait()
+	c.tasks.wait(taskGrace)
+	c.delivering.wait(deliveryGrace)
 	c.giveUpOnce.Do(func() { close(c.giveUp) })
-	within(taskGrace, c.delivering.Wait)
+	c.delivering.wait(taskGrace)
 	c.wheel.Close()
 	return nil
 }
@@ -61,22 +60,7 @@ func (c *Client[T]) finish(reason error) {
 	c.current.Store(nil)
 	c.change()
 	close(c.done)
+	c.states.add(StateChange{State: Closed, Err: reason})
 	c.mu.Unlock()
 	c.cancel()
-	c.report(StateChange{State: Closed, Err: reason})
-}
-
-// within waits until wait returns, or for so long.
-func within(d time.Duration, wait func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		wait()
-	}()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	}
 }

@@ -76,7 +76,8 @@ type Conf struct {
 	// Backoff says how a client of NewReconnect spaces its attempts to connect.
 	Backoff Backoff
 	// StateCallback, if set, hears of every change of the client's state. The
-	// calls come one after another; the client waits for each.
+	// calls come one after another, from a goroutine of their own; the client
+	// does not wait for them.
 	StateCallback func(StateChange)
 	// Session asks for commands that survive a lost connection. It is not
 	// supported yet: New returns base.ErrUnsupported.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -38,20 +39,21 @@ func (c *Client[T]) deadline() time.Time {
 // again tells whether a command that was never run can be sent once more: its
 // link ended before it was written, or its server was draining.
 func (c *Client[T]) again(l *link[T], err error) bool {
-	switch base.OutcomeOf(err) {
-	case base.NotSent, base.Rejected:
-		return c.goesOn(l, err)
+	if l.end() == nil || !c.goesOn() {
+		return false
 	}
-	return false
+	outcome := base.OutcomeOf(err)
+	return outcome == base.NotSent || outcome == base.Rejected && errors.Is(err, base.ErrDraining)
 }
 
 // result waits for the command's one result, and leaves the slot.
 func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
-	ended, failure := s.wait(ctx)
+	mine, _, failure := s.wait(ctx)
+	if !mine {
+		return nil, failure
+	}
 	result, last, err, ok := s.pop()
 	switch {
-	case !ok && !ended: // given up
-		return nil, failure
 	case !ok:
 		s.link.release(s)
 		return nil, failure
@@ -75,14 +77,13 @@ func (s *slot[T]) leave() {
 
 // wait waits until out holds something or the command has ended; err is how, if
 // not by a last result. If the command's time is over, or ctx ends, before, it
-// gives the command up: then ended is false, out is empty, and the slot is the
-// owner's no more.
-func (s *slot[T]) wait(ctx context.Context) (ended bool, err *base.Error) {
+// gives the command up: then mine is false, for the slot is the owner's no more.
+func (s *slot[T]) wait(ctx context.Context) (mine, ended bool, err *base.Error) {
 	for {
 		ended, expired, err := s.take()
 		switch {
 		case len(s.out.items) > 0 || ended:
-			return ended, err
+			return true, ended, err
 		case expired:
 			err = s.wrap(base.Unknown, base.ErrDeadline, "its time, Conf.Timeout, is over", nil)
 		case ctx.Err() != nil:
@@ -90,7 +91,7 @@ func (s *slot[T]) wait(ctx context.Context) (ended bool, err *base.Error) {
 		}
 		if err != nil {
 			if s.giveUp() {
-				return false, err
+				return false, false, err
 			}
 			continue // what has just come counts first
 		}

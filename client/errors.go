@@ -28,16 +28,3 @@ func (c *Client[T]) name(k *call[T], err error) error {
 	}
 	return e
 }
-
-// isLinkEnd tells errors that come from the end of a link, and not from the
-// command or from its caller.
-func isLinkEnd(err error) bool {
-	for _, code := range []base.Code{
-		base.ErrConnLost, base.ErrDraining, base.ErrProtocol, base.ErrKeepalive, base.ErrSlowReader, base.ErrIdle,
-	} {
-		if errors.Is(err, code) {
-			return true
-		}
-	}
-	return false
-}

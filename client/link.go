@@ -79,13 +79,19 @@ func (l *link[T]) tryTake() (s *slot[T], crowd bool, err error) {
 	if l.leaving != nil {
 		return nil, false, l.leaving
 	}
+	s = l.next()
+	return s, s == nil || l.open > 1, nil
+}
+
+// next takes a free slot, or a new one; nil: all are taken. The caller holds mu.
+func (l *link[T]) next() (s *slot[T]) {
 	if n := len(l.free); n > 0 {
 		s, l.free = l.free[n-1], l.free[:n-1]
 	} else if s = l.grow(); s == nil {
-		return nil, true, nil
+		return nil
 	}
 	l.open++
-	return s, l.open > 1, nil
+	return s
 }
 
 // grow makes a further slot; nil at the limit. The caller holds mu.
@@ -100,32 +106,24 @@ func (l *link[T]) grow() *slot[T] {
 	return s
 }
 
-// take waits for a slot until ctx ends.
+// take waits for a slot until ctx ends, which returns its cause.
 func (l *link[T]) take(ctx context.Context) (*slot[T], error) {
-	s, _, err := l.tryTake()
-	if s != nil || err != nil {
-		return s, err
-	}
-	handed := make(chan *slot[T], 1)
 	l.mu.Lock()
 	if l.leaving != nil {
 		defer l.mu.Unlock()
 		return nil, l.leaving
 	}
-	if n := len(l.free); n > 0 {
-		s, l.free = l.free[n-1], l.free[:n-1]
-		l.open++
+	if s := l.next(); s != nil {
 		l.mu.Unlock()
 		return s, nil
 	}
+	handed := make(chan *slot[T], 1)
 	l.waiters = append(l.waiters, handed)
 	l.mu.Unlock()
 	select {
 	case s, ok := <-handed:
 		if !ok {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			return nil, l.leaving
+			return nil, l.end()
 		}
 		return s, nil
 	case <-ctx.Done():
@@ -145,6 +143,18 @@ func (l *link[T]) take(ctx context.Context) (*slot[T], error) {
 	return nil, context.Cause(ctx)
 }
 
+// end returns why no command may begin any more; nil: one may.
+func (l *link[T]) end() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving
+}
+
+// endedBy tells whether err, of an attempt to send, is the end of the link.
+func (l *link[T]) endedBy(err error) bool {
+	return err == l.conn.Err() || err == l.end()
+}
+
 // release frees a slot for the next command.
 func (l *link[T]) release(s *slot[T]) {
 	if !s.deadline.IsZero() {
@@ -152,7 +162,7 @@ func (l *link[T]) release(s *slot[T]) {
 	}
 	s.mu.Lock()
 	s.owner, s.sent, s.cmd, s.results = nobody, false, nil, nil
-	s.deadline, s.expired, s.ended, s.err, s.lost = time.Time{}, false, false, nil, nil
+	s.deadline, s.expired, s.final, s.ended, s.err, s.lost = time.Time{}, false, false, false, nil, nil
 	s.queued = false
 	s.makeSpace()
 	s.in.reset()
@@ -161,6 +171,7 @@ func (l *link[T]) release(s *slot[T]) {
 	s.out.reset()
 	s.body.B, s.credit, s.next, s.from, s.pending = nil, 0, 0, 0, delivery{}
 	s.scratch.Reset()
+	s.message.Body = nil // it may be large
 	select {
 	case <-s.ready:
 	default:

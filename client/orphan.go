@@ -30,18 +30,18 @@ func (o *orphan[T]) copy(b *inbox, next, from int) {
 	}
 }
 
-// orphan hands results over to the callback. The reader never waits for it.
-func (c *Client[T]) orphan(o orphan[T]) {
-	if len(o.items) == 0 {
-		return
-	}
+// orphan hands results over to the callback, without waiting for it. Where there
+// is none, it returns how many more the server may send. The results of a command
+// keep their order if nobody can add any before the caller has: it may hold the
+// slot's mu.
+func (c *Client[T]) orphan(o orphan[T]) (credit int) {
 	if c.conf.UnexpectedResultCallback == nil {
-		if o.slot != nil {
-			o.slot.giveCredit(o.seq, len(o.items))
-		}
-		return
+		return len(o.items)
 	}
-	c.orphans.add(o)
+	if len(o.items) > 0 {
+		c.orphans.add(o)
+	}
+	return 0
 }
 
 // tellOrphan calls the callback, and lets the server send as many more results.

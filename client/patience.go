@@ -37,18 +37,15 @@ func (p *patience) ctx() context.Context {
 	return p.made
 }
 
-// failed makes the error of a command that was not sent: because of err, which
-// may be the cause of the ctx's end.
-func (p *patience) failed(message string, err error) *base.Error {
-	if p.made == nil || p.made.Err() == nil || isLinkEnd(err) {
-		return unsent(base.ErrNotConnected, message, err)
+// failed makes the error of a command that was not sent in time: cause is why the
+// ctx has ended.
+func (p *patience) failed(message string, cause error) *base.Error {
+	e := &base.Error{Outcome: base.NotSent, Code: ctxCode(p.ctx()), Message: message, Err: cause}
+	switch cause {
+	case errDeadline, errSendTimeout:
+		e.Message, e.Err = cause.Error()+": "+message, nil
 	}
-	var e *base.Error
-	if errors.As(err, &e) {
-		message = e.Message + ": " + message
-		err = nil
-	}
-	return &base.Error{Outcome: base.NotSent, Code: ctxCode(p.made), Message: message, Err: err}
+	return e
 }
 
 // ctxCode is the code of what ctx has ended by.
@@ -78,6 +75,6 @@ func (p *patience) left() time.Duration {
 }
 
 var (
-	errDeadline    = &base.Error{Outcome: base.NotSent, Code: base.ErrDeadline, Message: "its time, Conf.Timeout, was over before it was sent"}
-	errSendTimeout = &base.Error{Outcome: base.NotSent, Code: base.ErrDeadline, Message: "it could not be sent within Conf.SendTimeout"}
+	errDeadline    = errors.New("its time, Conf.Timeout, was over before it was sent")
+	errSendTimeout = errors.New("it could not be sent within Conf.SendTimeout")
 )

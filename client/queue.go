@@ -6,7 +6,7 @@ import "sync"
 // exists only while there is something to handle.
 type queue[E any] struct {
 	handle func(E)
-	tasks  *sync.WaitGroup // counts the goroutine; nil: nobody waits for it
+	tasks  *goroutines // counts the goroutine; nil: nobody waits for it
 
 	mu      sync.Mutex // protects what follows
 	items   []E
@@ -14,7 +14,7 @@ type queue[E any] struct {
 	running bool
 }
 
-func newQueue[E any](handle func(E), tasks *sync.WaitGroup) *queue[E] {
+func newQueue[E any](handle func(E), tasks *goroutines) *queue[E] {
 	return &queue[E]{handle: handle, tasks: tasks}
 }
 

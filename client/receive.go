@@ -58,14 +58,16 @@ func (l *link[T]) result(m *transport.Message) error {
 	}
 	s.ended = m.Last
 	if s.owner == nobody && !s.queued {
-		o := orphan[T]{slot: s, seq: base.Seq(s.seq.Load()), cmd: s.cmd}
+		o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd}
 		s.mu.Unlock()
 		o.put(m)
 		if m.Last {
-			o.slot = nil
 			l.release(s)
+			l.client.orphan(o)
+			return nil
 		}
-		l.client.orphan(o)
+		o.slot = s
+		s.giveCredit(o.seq, l.client.orphan(o))
 		return nil
 	}
 	s.in.put(m)

@@ -52,14 +52,13 @@ func (c *Client[T]) adopt(l *link[T]) {
 	if err == nil {
 		c.current.Store(l)
 		c.change()
+		c.states.add(StateChange{State: Connected})
 	}
 	c.mu.Unlock()
 	c.tasks.Go(l.run)
 	if err != nil {
 		l.conn.Fail(err)
-		return
 	}
-	c.report(StateChange{State: Connected})
 }
 
 // change wakes those who wait for a change. The caller holds mu.

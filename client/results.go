@@ -47,9 +47,9 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 		}
 	}()
 	for {
-		ended, failure := s.wait(ctx)
-		if len(s.out.items) == 0 && !ended {
-			mine = false
+		var ended bool
+		var failure *base.Error
+		if mine, ended, failure = s.wait(ctx); !mine {
 			return yielded, failure
 		}
 		for {

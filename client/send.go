@@ -56,6 +56,7 @@ func (s *slot[T]) deliver(wait bool) bool {
 			return true
 		}
 		delivered, forgotten := s.offer(results, wait)
+		final := s.pending.final
 		switch {
 		case forgotten:
 			s.mu.Lock()
@@ -67,11 +68,12 @@ func (s *slot[T]) deliver(wait bool) bool {
 			return false
 		case !delivered:
 			continue // something has changed
-		case s.pending.final:
+		}
+		s.pending = delivery{}
+		if final {
 			s.leave()
 			return true
 		}
-		s.pending = delivery{}
 		if s.credit++; s.credit >= (s.message.Credit+1)/2 {
 			s.returnCredit()
 		}
@@ -128,6 +130,11 @@ func (s *slot[T]) hold(result base.Result, err error, last bool) {
 		present: true,
 		final:   last || err != nil,
 	}
+	if s.pending.final {
+		s.mu.Lock()
+		s.final = true
+		s.mu.Unlock()
+	}
 }
 
 // offer offers pending to the channel. A closed channel, and one that takes
@@ -161,27 +168,17 @@ func (s *slot[T]) offer(results chan<- base.AsyncResult, wait bool) (delivered, 
 // disown ends the delivery of a command that was forgotten: what is left goes to
 // the UnexpectedResultCallback, and from now on the reader sees to the slot.
 func (s *slot[T]) disown() {
-	c := s.link.client
 	s.mu.Lock()
-	o := orphan[T]{slot: s, seq: base.Seq(s.seq.Load()), cmd: s.cmd}
-	if s.pending.present && s.pending.result.Err == nil {
-		o.items = append(o.items, item{value: s.pending.result.Result})
+	left, ended := s.leftovers(), s.ended
+	if !ended {
+		left.slot = s
 	}
-	o.copy(&s.out, s.next, s.from)
-	o.copy(&s.in, 0, 0)
-	s.in.reset()
-	s.makeSpace()
-	s.pending, s.queued = delivery{}, false
-	s.out.reset()
-	s.next, s.from = 0, 0
-	credit := s.credit
-	s.credit = 0
-	ended := s.ended
+	credit := s.credit + s.link.client.orphan(left)
+	s.credit, s.queued = 0, false
 	s.mu.Unlock()
-	s.giveCredit(o.seq, credit)
 	if ended {
-		o.slot = nil
 		s.link.release(s)
+	} else {
+		s.giveCredit(left.seq, credit)
 	}
-	c.orphan(o)
 }

@@ -46,6 +46,7 @@ type slot[T any] struct {
 	results  chan<- base.AsyncResult // of Send
 	deadline time.Time               // by Conf.Timeout; zero: none
 	expired  bool                    // the deadline has passed
+	final    bool                    // what ends the command is being delivered
 	in       inbox
 	ended    bool          // the last frame has come, or never will
 	err      *base.Error   // what it was, unless it was a result
@@ -167,14 +168,17 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	return result, it.last, err, true
 }
 
-// wrap makes the error that ends the slot's command. Of an err that is an *Error
-// already it only adds which command it was.
+// wrap makes the error that ends the slot's command. Of a codec's err that is an
+// *Error already it only adds which command it was, and the outcome, which a codec
+// can't know.
 func (s *slot[T]) wrap(outcome base.Outcome, code base.Code, message string, err error) *base.Error {
 	e := &base.Error{Outcome: outcome, Code: code, Message: message, Err: err}
 	if code == base.ErrDecode {
 		errors.As(err, &e)
 	}
-	return s.named(e)
+	e = s.named(e)
+	e.Outcome = outcome
+	return e
 }
 
 // named returns a copy of err that tells the slot's command.
@@ -195,8 +199,7 @@ func (s *slot[T]) giveUp() bool {
 		s.mu.Unlock()
 		return false
 	}
-	s.owner = nobody
-	s.results = nil
+	s.owner, s.results, s.queued = nobody, nil, false // from now on the reader sees to the slot
 	flush := false
 	switch {
 	case s.message.Large() && conn.Progress(&s.message) == transport.Cut:
@@ -204,17 +207,29 @@ func (s *slot[T]) giveUp() bool {
 	case conn.Supports(transport.Cancel):
 		flush, _ = conn.Append(&transport.Message{Kind: transport.Cancel, Slot: s.index})
 	}
-	left := s.in
-	s.in = inbox{}
-	s.makeSpace()
-	seq, cmd := base.Seq(s.seq.Load()), s.cmd
-	s.mu.Unlock()
 	s.link.client.wheel.Stop(&s.timer)
+	s.link.client.orphan(s.leftovers())
+	s.mu.Unlock()
 	if flush {
 		conn.Flush(false)
 	}
-	s.link.client.orphan(orphan[T]{seq: seq, cmd: cmd, inbox: left})
 	return true
+}
+
+// leftovers takes all that has come for the command and was not taken. The owner
+// calls it, holding mu.
+func (s *slot[T]) leftovers() orphan[T] {
+	o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd}
+	if s.pending.present && s.pending.result.Err == nil {
+		o.items = append(o.items, item{value: s.pending.result.Result})
+	}
+	o.copy(&s.out, s.next, s.from)
+	o.copy(&s.in, 0, 0)
+	s.pending, s.next, s.from = delivery{}, 0, 0
+	s.out.reset()
+	s.in.reset()
+	s.makeSpace()
+	return o
 }
 
 // giveCredit lets the server send n more results of the command seq, if that is

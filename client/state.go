@@ -42,9 +42,17 @@ type StateChange struct {
 	RetryIn time.Duration
 }
 
-// report tells the logger and the user of a change. It is called by one
-// goroutine at a time.
+// report has the user told of a change, unless the client has ended before.
 func (c *Client[T]) report(change StateChange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.states.add(change)
+	}
+}
+
+// tellState tells the logger and the user of a change.
+func (c *Client[T]) tellState(change StateChange) {
 	c.conf.Logger.Debug("the client is "+change.State.String(), "error", change.Err, "attempt", change.Attempt, "retry_in", change.RetryIn)
 	if c.conf.StateCallback != nil {
 		c.guard("StateCallback", func() { c.conf.StateCallback(change) })

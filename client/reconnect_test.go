@@ -1,0 +1,474 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+func TestTheFirstDialFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		l.Close()
+		_, err := client.NewReconnect(t.Context(), codec{}, l.Dial, client.Conf{})
+		want(t, err, base.NotSent, base.ErrNotConnected, syscall.ECONNREFUSED)
+		_, err = client.NewReconnect(t.Context(), codec{}, func(context.Context) (net.Conn, error) { return nil, nil }, client.Conf{})
+		want(t, err, base.NotSent, base.ErrNotConnected)
+
+		// A dialer that hangs is given as long as a hello.
+		hangs := func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+		begin := time.Now()
+		_, err = client.NewReconnect(t.Context(), codec{}, hangs, client.Conf{SysDataReceiveTimeout: 3 * time.Second})
+		took(t, begin, 3*time.Second)
+		want(t, err, base.NotSent, base.ErrNotConnected, context.DeadlineExceeded)
+
+		other := serve(t, echo, serverConf{ServerInfo: []byte("another")})
+		_, err = client.NewReconnect(t.Context(), codec{}, other.Dial, client.Conf{})
+		want(t, err, base.Rejected, base.ErrServerInfo)
+	})
+}
+
+// A server that is full is no error, as long as the ctx lasts.
+func TestTheServerIsFullAtFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serve(t, echo, serverConf{WorkersCount: 1, FullRetryAfter: time.Second})
+		first := dial(t, l, client.Conf{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begin := time.Now()
+		_, err := client.NewReconnect(ctx, codec{}, l.Dial, client.Conf{})
+		want(t, err, base.NotSent, base.ErrNotConnected, context.DeadlineExceeded)
+		took(t, begin, time.Minute)
+
+		time.AfterFunc(10*time.Second, func() { first.Close() })
+		begin = time.Now()
+		c := redial(t, l.Dial, client.Conf{})
+		// The backoff has grown to 5 s at most by then.
+		if d := time.Since(begin); d < 10*time.Second || d > 15*time.Second {
+			t.Errorf("it connected after %v", d)
+		}
+		mustDo(t, c, 1)
+	})
+}
+
+// states collects what a StateCallback hears.
+type states struct {
+	mu      sync.Mutex
+	changes []client.StateChange
+}
+
+func (s *states) callback(change client.StateChange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes = append(s.changes, change)
+}
+
+// String lists the states; a number counts the attempt that failed.
+func (s *states) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var words []string
+	for _, change := range s.changes {
+		word := change.State.String()
+		if change.Attempt > 0 {
+			word += fmt.Sprint(" ", change.Attempt)
+		}
+		if (change.Err == nil) != (change.State == client.Connected) {
+			word += fmt.Sprintf(" (%v)", change.Err)
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ", ")
+}
+
+func TestStatesOfAReconnectingClient(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var states states
+		l := memnet.Listen()
+		var dials, failures int
+		dialer := func(ctx context.Context) (net.Conn, error) {
+			if dials++; dials > 1 && dials <= 4 {
+				failures++
+				return nil, syscall.ECONNREFUSED
+			}
+			return l.Dial(ctx)
+		}
+		accepted := acceptLater(t, l)
+		c := redial(t, dialer, client.Conf{StateCallback: states.callback})
+		p := <-accepted
+		p.nc.Close()
+		again := accept(t, l)
+		synctest.Wait()
+		again.nc.Close()
+		accept(t, l)
+		synctest.Wait()
+		c.Close()
+		const want = "connected, connecting, connecting 1, connecting 2, connecting 3, connected, connecting, connected, closed"
+		if got := states.String(); got != want {
+			t.Errorf("got\n%s, want\n%s", got, want)
+		}
+		if err := states.changes[1].Err; !errors.Is(err, base.ErrConnLost) {
+			t.Errorf("the reason of Connecting is %v", err)
+		}
+		if e := states.changes[2]; !errors.Is(e.Err, syscall.ECONNREFUSED) || e.RetryIn <= 0 {
+			t.Errorf("a failed attempt is told as %+v", e)
+		}
+		if err := states.changes[8].Err; !errors.Is(err, client.ErrClosed) {
+			t.Errorf("the reason of Closed is %v", err)
+		}
+	})
+}
+
+func TestStatesOfAClientThatDoesNotReconnect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var states states
+		c, p := newPeer(t, client.Conf{StateCallback: states.callback})
+		p.nc.Close()
+		<-c.Done()
+		synctest.Wait()
+		if got := states.String(); got != "connected, closed" {
+			t.Errorf("got %s", got)
+		}
+		want(t, states.changes[1].Err, base.Unknown, base.ErrConnLost)
+	})
+}
+
+// Whatever the callback does, the client goes on, and each change is told, one
+// after another and the last one last.
+func TestABadStateCallback(t *testing.T) {
+	for name, do := range map[string]func(c *client.Client[receiver], change client.StateChange){
+		"panics":          func(*client.Client[receiver], client.StateChange) { panic("callback") },
+		"takes its time":  func(*client.Client[receiver], client.StateChange) { time.Sleep(time.Minute) },
+		"sends a command": func(c *client.Client[receiver], _ client.StateChange) { c.Do(context.Background(), command{}) },
+		"asks":            func(c *client.Client[receiver], _ client.StateChange) { c.Has(1); c.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := memnet.Listen()
+				var conns []*memnet.Conn
+				l.OnDial(func(c, _ *memnet.Conn) { conns = append(conns, c) })
+				serveOn(t, l, echo, serverConf{})
+				var states states
+				var c *client.Client[receiver]
+				made := make(chan struct{})
+				var inside atomic.Int32
+				c = redial(t, l.Dial, client.Conf{StateCallback: func(change client.StateChange) {
+					<-made
+					if inside.Add(1) > 1 {
+						t.Error("two calls at once")
+					}
+					defer inside.Add(-1)
+					states.callback(change)
+					do(c, change)
+				}})
+				close(made)
+				for n := range 3 {
+					mustDo(t, c, n)
+					conns[n].Cut(memnet.RST)
+					mustDo(t, c, n)
+				}
+				c.Close()
+				time.Sleep(time.Hour)
+				const want = "connected, connecting, connected, connecting, connected, connecting, connected, closed"
+				if got := states.String(); got != want {
+					t.Errorf("got %s", got)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseInTheStateCallback(t *testing.T) {
+	for _, at := range []client.State{client.Connected, client.Connecting} {
+		bubble(t, func(t *testing.T) {
+			l := memnet.Listen()
+			accepted := acceptLater(t, l)
+			var states states
+			var c *client.Client[receiver]
+			made, duration := make(chan struct{}), make(chan time.Duration, 1)
+			c = redial(t, l.Dial, client.Conf{StateCallback: func(change client.StateChange) {
+				<-made
+				states.callback(change)
+				if change.State == at {
+					begin := time.Now()
+					c.Close()
+					duration <- time.Since(begin)
+				}
+			}})
+			close(made)
+			(<-accepted).nc.Close()
+			if d := <-duration; d > time.Second {
+				t.Errorf("Close took %v", d)
+			}
+			synctest.Wait()
+			if got := states.String(); !strings.HasSuffix(got, ", closed") || strings.Count(got, "closed") != 1 {
+				t.Errorf("got %s", got)
+			}
+			want(t, c.Err(), base.NotSent, client.ErrClosed)
+		})
+	}
+}
+
+// Commands in flight end at once and are not sent again; those that were not sent
+// yet go out on the new connection.
+func TestCommandsAcrossALostConnection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := acceptLater(t, l)
+		c := redial(t, l.Dial, client.Conf{MaxInFlight: 1})
+		p := <-accepted
+		flying := start(t.Context(), c, command{N: 1})
+		synctest.Wait()
+		var waiting []<-chan outcome
+		for n := range 5 {
+			waiting = append(waiting, start(t.Context(), c, command{N: n + 2}))
+			synctest.Wait()
+		}
+		begin := time.Now()
+		p.nc.Close()
+		want(t, (<-flying).err, base.Unknown, base.ErrConnLost)
+		took(t, begin, 0)
+		results := make(chan base.AsyncResult, 1)
+		sent := make(chan base.Seq)
+		go func() { sent <- mustSend(t, c, command{N: 7}, results) }()
+
+		p = accept(t, l)
+		got := map[int]bool{}
+		var last uint64
+		for range 6 {
+			f := p.expect(kindCommand)
+			n := int(f.Payload[0])
+			if got[n] || n == 1 {
+				t.Errorf("command %d came again", n)
+			}
+			got[n] = true
+			last += max(f.Extras.Seq, 1)
+			p.answer(f.Slot, n)
+		}
+		for i, done := range waiting {
+			if o := <-done; o.n != i+2 || o.err != nil {
+				t.Errorf("command %d: got %+v", i+2, o)
+			}
+		}
+		if seq := <-sent; seq < 2 || seq > 7 {
+			t.Errorf("got the seq %d", seq)
+		}
+		if r := <-results; r.Err != nil || r.Result.(result).N != 7 {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// Whenever the connection is cut, no command runs twice, and each ends in what is
+// true: those that did not run did not succeed, those that were not sent did not run.
+func TestNoCommandRunsTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mu sync.Mutex
+		ran := map[int]int{}
+		l := memnet.Listen()
+		var at int64
+		l.OnDial(func(c, s *memnet.Conn) {
+			at = (at*7 + 61) % 997
+			c.SetPlan(memnet.Plan{Cut: memnet.RST, At: 150 + at, Delay: time.Millisecond})
+		})
+		serveOn(t, l, func(ctx context.Context, cmd command, seq base.Seq, proxy base.Proxy) error {
+			mu.Lock()
+			ran[cmd.N]++
+			mu.Unlock()
+			return echo(ctx, cmd, seq, proxy)
+		}, serverConf{})
+		c := redial(t, l.Dial, client.Conf{MaxInFlight: 5})
+		var wg sync.WaitGroup
+		ends := map[base.Outcome]int{}
+		for g := range 20 {
+			wg.Go(func() {
+				for i := range 50 {
+					n := 50*g + i
+					r, err := c.Do(t.Context(), command{N: n})
+					mu.Lock()
+					outcome := base.OutcomeOf(err)
+					ends[outcome]++
+					switch {
+					case ran[n] > 1:
+						t.Errorf("command %d ran %d times", n, ran[n])
+					case err == nil && (r.(result).N != n || ran[n] != 1):
+						t.Errorf("command %d got %v and ran %d times", n, r, ran[n])
+					case outcome == base.NotSent || outcome == base.Rejected || outcome == base.Failed:
+						t.Errorf("command %d: %v", n, err)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		if ends[base.Succeeded] == 0 || ends[base.Unknown] == 0 {
+			t.Errorf("not all that can happen did: %v", ends)
+		}
+	})
+}
+
+// A command that waits for a connection waits as long as it may.
+func TestWaitingForAConnection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		go func() { accept(t, l).nc.Close(); l.Close() }()
+		c := redial(t, l.Dial, client.Conf{Timeout: 2 * time.Second, SendTimeout: time.Second})
+		time.Sleep(time.Minute)
+		begin := time.Now()
+		_, err := c.Do(t.Context(), command{})
+		took(t, begin, 2*time.Second)
+		want(t, err, base.NotSent, base.ErrDeadline)
+		begin = time.Now()
+		_, err = c.Send(command{}, make(chan base.AsyncResult))
+		took(t, begin, time.Second)
+		want(t, err, base.NotSent, base.ErrDeadline)
+	})
+}
+
+// Attempts are spread out, ever wider, and close together again after a connection
+// that was of use.
+func TestBackoff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		var mu sync.Mutex
+		var refused []time.Time
+		refuse := false
+		dialer := func(ctx context.Context) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if refuse {
+				refused = append(refused, time.Now())
+				return nil, syscall.ECONNREFUSED
+			}
+			return l.Dial(ctx)
+		}
+		setRefuse := func(v bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			refuse, refused = v, nil
+		}
+		accepted := acceptLater(t, l)
+		redial(t, dialer, client.Conf{})
+		p := <-accepted
+		for range 2 {
+			time.Sleep(2 * time.Second) // the connection has lived
+			setRefuse(true)
+			begin := time.Now()
+			p.nc.Close()
+			time.Sleep(5 * time.Minute)
+			mu.Lock()
+			if n := len(refused); n < 60 || n > 400 || refused[0].Sub(begin) > 10*time.Millisecond {
+				t.Errorf("%d attempts in five minutes, the first after %v", n, refused[0].Sub(begin))
+			}
+			for i, at := range refused[1:] {
+				if at.Sub(refused[i]) > 5*time.Second {
+					t.Errorf("%v between two attempts", at.Sub(refused[i]))
+				}
+			}
+			mu.Unlock()
+			setRefuse(false)
+			p = accept(t, l)
+		}
+	})
+}
+
+// A server with another ServerInfo is not the one that was lost.
+func TestAnotherServerAfterTheReconnect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := acceptLater(t, l)
+		var states states
+		c := redial(t, l.Dial, client.Conf{StateCallback: states.callback})
+		p := <-accepted
+		go func() {
+			nc, _ := l.Accept()
+			onConn(t, nc.(*memnet.Conn)).hello(wire.ServerHello{Info: []byte("another")})
+		}()
+		p.nc.Close()
+		_, err := c.Do(t.Context(), command{})
+		want(t, err, base.Rejected, base.ErrServerInfo)
+		<-c.Done()
+		want(t, c.Err(), base.Rejected, base.ErrServerInfo)
+		synctest.Wait()
+		if got := states.String(); got != "connected, connecting, closed" {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// Keepalive finds the silent server, reconnect finds another connection.
+func TestKeepaliveAndReconnectTogether(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		var conns []*memnet.Conn
+		l.OnDial(func(c, s *memnet.Conn) { conns = append(conns, c, s) })
+		serveOn(t, l, echo, serverConf{})
+		c := redial(t, l.Dial, client.Conf{KeepaliveTime: time.Minute, KeepaliveIntvl: time.Second})
+		for n := range 3 {
+			mustDo(t, c, n)
+			conns[2*n].Cut(memnet.Stall)
+			conns[2*n+1].Cut(memnet.Stall)
+			begin := time.Now()
+			_, err := c.Do(t.Context(), command{N: n})
+			want(t, err, base.Unknown, base.ErrConnLost, base.ErrKeepalive)
+			if d := time.Since(begin); d > 62*time.Second {
+				t.Errorf("it took %v to find out", d)
+			}
+		}
+		mustDo(t, c, 3)
+		time.Sleep(time.Hour) // idle
+		mustDo(t, c, 4)
+		if len(conns) != 8 {
+			t.Errorf("there were %d connections, want 4", len(conns)/2)
+		}
+	})
+}
+
+// The write fails before the reader learns of the end: the command goes out on the
+// next connection all the same.
+func TestACommandThatFindsTheConnectionBroken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		var conns []*memnet.Conn
+		l.OnDial(func(c, _ *memnet.Conn) { conns = append(conns, c) })
+		serveOn(t, l, echo, serverConf{})
+		c := redial(t, func(ctx context.Context) (net.Conn, error) {
+			nc, err := l.Dial(ctx)
+			return halfBroken{nc}, err
+		}, client.Conf{})
+		mustDo(t, c, 1)
+		conns[0].Cut(memnet.FIN) // so that writes fail
+		done := start(t.Context(), c, command{N: 2})
+		synctest.Wait()
+		mustDo(t, c, 3)
+		if o := <-done; o.n != 2 || o.err != nil { // not one byte of it was written
+			t.Errorf("got %+v", o)
+		}
+		c.Close()
+		time.Sleep(time.Minute)
+	})
+}
+
+// halfBroken is a connection whose reader is late to learn that it was closed.
+type halfBroken struct{ net.Conn }
+
+func (h halfBroken) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	if err != nil {
+		time.Sleep(time.Second)
+	}
+	return n, err
+}
