@@ -209,8 +209,8 @@ func (c *Conn) whenIdle() <-chan struct{} {
 func (c *Conn) Finish(reason error, within time.Duration) {
 	deadline := time.Now().Add(within)
 	c.nc.SetReadDeadline(deadline)
-	c.Settle(within)
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.Err() == nil && half.CloseWrite() == nil {
+	settled := c.Settle(within)
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && settled && half.CloseWrite() == nil {
 		c.in.Discard(c.in.Buffered())
 		io.Copy(io.Discard, io.LimitReader(c.nc, 1<<20))
 	}
@@ -218,9 +218,9 @@ func (c *Conn) Finish(reason error, within time.Duration) {
 	c.Join()
 }
 
-// Settle waits until all that was appended is written, the connection has ended,
-// or the time is over.
-func (c *Conn) Settle(within time.Duration) {
+// Settle waits until all that was appended is written, which it reports by true,
+// the connection has ended, or the time is over.
+func (c *Conn) Settle(within time.Duration) bool {
 	c.mu.Lock()
 	if !c.flushing {
 		c.flushing = true
@@ -231,15 +231,17 @@ func (c *Conn) Settle(within time.Duration) {
 	idle := c.whenIdle()
 	c.mu.Unlock()
 	if idle == nil {
-		return
+		return c.Err() == nil
 	}
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
 	case <-idle:
+		return c.Err() == nil
 	case <-c.done:
 	case <-timer.C:
 	}
+	return false
 }
 
 // asError says of an error of the connection what it means: it is an *Error with

@@ -57,6 +57,7 @@ func (f *framed) ReadHello(r *bufio.Reader, h *Hello) error {
 		Status: Status(hello.Status), RetryAfter: duration(hello.RetryAfter), Text: hello.Text,
 		Settings: ServerSettings{MaxCmdSize: toInt(hello.MaxCmdSize), MaxInFlight: toInt(hello.MaxInFlight)},
 	}
+	f.maxSlots = min(f.maxSlots, uint64(h.Settings.WithDefaults().MaxInFlight))
 	return nil
 }
 

@@ -21,7 +21,7 @@ func (f *framed) Read(r *bufio.Reader, m *Message) error {
 			return err
 		}
 		if h.Kind == wire.KindPing {
-			m.Kind = Ping
+			*m = Message{Kind: Ping} // m may hold a first chunk by now
 			return nil
 		}
 		if err := f.check(h); err != nil {
@@ -66,10 +66,13 @@ func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, e
 		return f.parseBody(h, payload, m)
 	case wire.KindFailure:
 		m.Kind = Failure
+		if f.partials[m.Slot] != nil {
+			return false, BrokenRule("a failure came between the chunks of a result")
+		}
 		failure, err := wire.ParseFailure(payload)
 		outcome := base.Outcome(failure.Outcome)
-		if outcome >= base.Succeeded {
-			outcome = base.Unknown
+		if outcome != base.Rejected && outcome != base.Failed {
+			outcome = base.Unknown // that it was not sent, only this side can know
 		}
 		m.Err = &base.Error{
 			Outcome: outcome, Code: base.Code(failure.Code), Message: failure.Message,
@@ -91,29 +94,27 @@ func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, e
 		m.Credit = int(n)
 		return true, err
 	default: // Goaway: check let no other kind through
-		m.Kind = Goaway
 		goaway, err := wire.ParseGoaway(payload)
-		m.Reason, m.RetryAfter = goaway.Reason, duration(goaway.RetryAfter)
+		*m = Message{Kind: Goaway, Reason: goaway.Reason, RetryAfter: duration(goaway.RetryAfter)}
 		return true, err
 	}
 }
 
-func (f *framed) parseExtras(h wire.Header, payload []byte, m *Message) ([]byte, error) {
-	f.seqIn++
-	if h.Flags&wire.FlagExtras == 0 {
-		m.Seq = f.seqIn
-		return payload, nil
-	}
-	e, payload, err := wire.ParseExtras(payload)
-	if err != nil {
-		return nil, err
-	}
-	if e.Seq != 0 {
-		if e.Seq > math.MaxInt64-1 {
-			return nil, BrokenRule("a command's seq overflows")
+func (f *framed) parseExtras(h wire.Header, payload []byte, m *Message) (body []byte, err error) {
+	var e wire.Extras
+	if h.Flags&wire.FlagExtras != 0 {
+		if e, payload, err = wire.ParseExtras(payload); err != nil {
+			return nil, err
 		}
-		f.seqIn = base.Seq(e.Seq)
 	}
+	seq := e.Seq
+	if seq == 0 {
+		seq = uint64(f.seqIn) + 1
+	}
+	if seq > math.MaxInt64 {
+		return nil, BrokenRule("a command's seq overflows")
+	}
+	f.seqIn = base.Seq(seq)
 	m.Seq = f.seqIn
 	m.Timeout = time.Duration(min(e.Timeout, math.MaxInt64/1000)) * time.Microsecond
 	m.Credit = int(min(e.Credit, math.MaxInt32))
@@ -176,7 +177,7 @@ func (f *framed) tooLarge(size uint64) *base.Error {
 func (f *framed) check(h wire.Header) error {
 	switch h.Kind {
 	case wire.KindInput, wire.KindAck, wire.KindResume:
-		return BrokenRule("a %s frame came without a session; this build takes none", h.Kind)
+		return BrokenRule("a frame of kind %s came without a session; this build takes none", h.Kind)
 	case wire.KindCommand, wire.KindCancel, wire.KindCredit:
 		if !f.server {
 			return BrokenRule("a server sent a %s frame", h.Kind)

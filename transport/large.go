@@ -13,7 +13,8 @@ func (m *Message) Large() bool { return len(m.Body) > LargeBody }
 
 // Wait waits until the last piece of a large message is written. When ctx ends
 // before, it gives the message up; its error is ctx's cause if nothing of it was
-// sent. Any other error is the connection's end.
+// sent. Any other error is the connection's end; then, too, a piece that is just
+// being written may still refer to m.Body.
 func (c *Conn) Wait(ctx context.Context, m *Message) error {
 	select {
 	case <-m.done:
@@ -46,24 +47,18 @@ const (
 // refers to m.Body, which the caller must therefore not use again.
 func (c *Conn) Abort(m *Message) Progress {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	i := slices.Index(c.large, m)
 	if i < 0 {
-		defer c.mu.Unlock()
 		return m.progress()
 	}
 	c.large = slices.Delete(c.large, i, i+1)
 	close(m.done)
 	if !m.begun {
-		c.mu.Unlock()
 		return Unsent
 	}
 	m.aborted = true
-	c.append(m)
-	flush := c.mustFlush()
-	c.mu.Unlock()
-	if flush {
-		c.Flush(false)
-	}
+	c.append(m) // the drain, which wrote the pieces before, is still at it
 	return Cut
 }
 
@@ -90,7 +85,7 @@ func (m *Message) progress() Progress {
 // message if that was the last of it. The caller holds mu.
 func (c *Conn) appendPiece() (tail []byte, whole *Message) {
 	m := c.large[0]
-	c.large = append(c.large[:0], c.large[1:]...)
+	c.large = slices.Delete(c.large, 0, 1)
 	tail = c.append(m)
 	if m.end == 0 {
 		c.large = append(c.large, m)

@@ -131,13 +131,28 @@ func (p *plain) Read(r *bufio.Reader, m *Message) error {
 	if err != nil {
 		return unexpected(err)
 	}
-	if result, ok := m.Value.(base.Result); ok && m.Kind == Result && result.LastOne() {
-		m.Last = true
+	if result, ok := m.Value.(base.Result); ok && m.Kind == Result {
+		if m.Last, err = isLast(result); err != nil {
+			return err
+		}
+	}
+	if m.Last {
 		p.mu.Lock()
 		delete(p.slots, m.Seq)
 		p.mu.Unlock()
 	}
 	return nil
+}
+
+// isLast asks a result whether it is the last one. A panic of its LastOne is an
+// error.
+func isLast(result base.Result) (last bool, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &base.Error{Code: base.ErrPanic, Message: fmt.Sprintf("LastOne of a %T panicked: %v", result, v)}
+		}
+	}()
+	return result.LastOne(), nil
 }
 
 // open gives a command that came to the server a slot.
@@ -192,7 +207,7 @@ type limited struct {
 	left int
 }
 
-var errTooLong = errors.New("transport: a body goes on beyond its size limit")
+var errTooLong = BrokenRule("a body goes on beyond its size limit")
 
 func (l *limited) Read(b []byte) (int, error) {
 	if l.left <= 0 {

@@ -131,7 +131,7 @@ func (c *Conn) Release() {
 	runtime.Gosched() // those that were woken append, so that one write carries all
 	c.mu.Lock()
 	c.held = false
-	flush := len(c.out) > 0 && c.mustFlush()
+	flush := (len(c.out) > 0 || len(c.large) > 0) && c.mustFlush()
 	c.mu.Unlock()
 	if flush {
 		c.Flush(false)
@@ -163,8 +163,7 @@ func (c *Conn) Flush(crowd bool) {
 		c.written += uint64(n)
 		c.keep(b)
 		if err != nil {
-			c.endFlush()
-			c.Fail(err)
+			c.failFlush(err)
 			return
 		}
 		if n < len(b) {
@@ -186,6 +185,16 @@ func (c *Conn) endFlush() {
 		c.idle = nil
 	}
 	c.mu.Unlock()
+}
+
+// failFlush is the end of a flusher whose write failed. The connection ends
+// first: nobody may write behind the gap that the failed write left. The caller
+// holds mu, and no longer does afterwards.
+func (c *Conn) failFlush(err error) {
+	c.mu.Unlock()
+	c.Fail(err)
+	c.mu.Lock()
+	c.endFlush()
 }
 
 // takeOut takes what was appended, and lets those who waited for room go on. The
@@ -245,8 +254,7 @@ func (c *Conn) drain() {
 			close(whole.done)
 		}
 		if err != nil {
-			c.endFlush()
-			c.Fail(err)
+			c.failFlush(err)
 			return
 		}
 		c.mu.Unlock()

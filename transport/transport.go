@@ -91,9 +91,9 @@ type Transport interface {
 	// ReadHello reads the other side's hello, if it has one.
 	ReadHello(r *bufio.Reader, h *Hello) error
 	// Append appends m. A transport may leave the end of the body to be written
-	// from where it is, as tail, if the body is larger than LargeBody; and it
-	// may cut such a body into pieces: more asks for a further call. A transport
-	// that does neither appends all and returns nil and false.
+	// from where it is, as tail, if the body is larger than LargeBody. more asks
+	// for a further call: Framed cuts large bodies into pieces by what the Conn
+	// keeps in m, which other transports can't see. They return false.
 	Append(dst []byte, m *Message) (out, tail []byte, more bool)
 	// Read reads the next message into m, whose fields are zero. Any error ends
 	// the connection.

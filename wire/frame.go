@@ -83,7 +83,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		return h, 0, broken("a frame opens with byte %#02x: unknown kind", b[0])
 	}
 	if h.Flags&^flagsOf[h.Kind] != 0 {
-		return h, 0, broken("a %s frame has flags %#x that it can't have", h.Kind, uint8(h.Flags))
+		return h, 0, broken("a frame of kind %s has flags %#x that it can't have", h.Kind, uint8(h.Flags))
 	}
 	// In the common case slot and length take one byte each.
 	if len(b) >= 3 && b[1] < 0x80 && b[2] < 0x80 {
@@ -99,7 +99,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		return h, 0, err
 	}
 	if length > MaxPayload {
-		return h, 0, broken("a %s frame has %d bytes, the limit is %d", h.Kind, length, MaxPayload)
+		return h, 0, broken("a frame of kind %s has %d bytes, the limit is %d", h.Kind, length, MaxPayload)
 	}
 	h.Slot, h.Length = slot, int(length)
 	return h, 1 + n + m, nil

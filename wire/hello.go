@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -29,6 +30,9 @@ func ParsePrefix(b []byte) (version byte, length, n int, err error) {
 		return 0, 0, 0, ErrShort
 	}
 	l, m, err := ParseUvarint(b[1:])
+	if errors.Is(err, ErrShort) && len(b) > 2 {
+		err = broken("a hello has more bytes than the limit of %d", MaxHello)
+	}
 	if err != nil {
 		return 0, 0, 0, err
 	}

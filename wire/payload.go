@@ -163,13 +163,16 @@ func ParseGoaway(b []byte) (g Goaway, err error) {
 	return g, err
 }
 
-// cut shortens s to limit bytes without splitting a rune.
+// cut shortens s to limit bytes without splitting a rune. What is no UTF-8 is
+// cut at the limit.
 func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
+	for end := limit; end > limit-utf8.UTFMax; end-- {
+		if utf8.RuneStart(s[end]) {
+			return s[:end]
+		}
 	}
 	return s[:limit]
 }

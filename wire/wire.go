@@ -90,7 +90,7 @@ func ParseUvarint(b []byte) (v uint64, n int, err error) {
 func cutUvarint(b []byte, what string) (v uint64, rest []byte, err error) {
 	v, n, err := ParseUvarint(b)
 	if errors.Is(err, ErrShort) {
-		err = broken("the %s of a frame is cut off", what)
+		err = broken("the bytes end in the middle of the %s", what)
 	}
 	return v, b[n:], err
 }
@@ -105,7 +105,7 @@ func cutBytes(b []byte, limit int, what string) (field, rest []byte, err error) 
 		return nil, nil, broken("the %s has %d bytes, the limit is %d", what, n, limit)
 	}
 	if n > uint64(len(rest)) {
-		return nil, nil, broken("the %s is cut off", what)
+		return nil, nil, broken("the bytes end in the middle of the %s", what)
 	}
 	return rest[:n], rest[n:], nil
 }

@@ -1,0 +1,82 @@
+package transport
+
+import (
+	"bytes"
+	"reflect"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/cmdstream/cmdstream/base"
+)
+
+// FuzzFramedRead wants arbitrary bytes to be read without a panic, without more
+// memory than has come, and so that what was read can be sent and is the same
+// again.
+func FuzzFramedRead(f *testing.F) {
+	f.Fuzz(func(t *testing.T, atServer bool, b []byte) {
+		options := Options{Server: atServer, MaxBody: 1000, MaxSlots: 300}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, _ := readAll(Framed(options), b)
+		runtime.ReadMemStats(&after)
+		// A message is about 200 bytes, made of three on the wire at least; append
+		// doubles the slice that they are collected in.
+		if n := after.TotalAlloc - before.TotalAlloc; n > uint64(256<<10+2000*len(b)) {
+			t.Fatalf("%d bytes were allocated for an input of %d", n, len(b))
+		}
+		refused := func(m Message) bool { return m.Err != nil && m.Kind != Failure }
+		got = slices.DeleteFunc(got, refused)
+		for i, m := range got {
+			if m.Slot < 0 || m.Slot >= 300 || m.Seq < 0 || m.Timeout < 0 || m.Credit < 0 || len(m.Body) > 1000 {
+				t.Fatalf("message %d is %+v", i, m)
+			}
+			got[i] = simplify(m)
+			if got[i].Credit == 1 && m.Kind == Command {
+				got[i].Credit = 0 // which means the same
+			}
+		}
+		sender := Framed(Options{Server: !atServer, MaxBody: 1000, MaxSlots: 300})
+		again, _ := readAll(Framed(options), encode(sender, got...))
+		for i := range again {
+			again[i] = simplify(again[i])
+		}
+		if !reflect.DeepEqual(again, got) && len(again)+len(got) > 0 {
+			t.Fatalf("% x is read as\n%+v, sent and read again as\n%+v", b, got, again)
+		}
+	})
+}
+
+func FuzzFramedHello(f *testing.F) {
+	f.Fuzz(func(t *testing.T, atServer bool, b []byte) {
+		of := Framed(Options{Server: atServer, MaxBody: 1000, MaxSlots: 300})
+		h, err := hearHello(of, b)
+		if err != nil || atServer && h.Status != OK {
+			return
+		}
+		if h.MaxResultSize < 0 || h.RetryAfter < 0 || h.Settings.MaxCmdSize < 0 || h.Settings.MaxInFlight < 0 {
+			t.Fatalf("heard as %+v", h)
+		}
+	})
+}
+
+func FuzzPlainRead(f *testing.F) {
+	f.Fuzz(func(t *testing.T, atServer bool, b []byte) {
+		got, err := readAll(Plain(plainOptions(atServer)), b)
+		if err == nil {
+			t.Fatal("the reading has no end")
+		}
+		for _, m := range got {
+			switch {
+			case m.Kind == Ping:
+			case m.Seq <= 0 || m.Slot >= 3 || len(m.Value.(text)) > 100 || m.Last != (m.Kind == Result && m.Value.(base.Result).LastOne()):
+				t.Fatalf("%+v was read", m)
+			default:
+				sent := encode(Plain(plainOptions(false)), Message{Kind: Command, Seq: m.Seq, Body: []byte(m.Value.(text))})
+				if !bytes.Contains(b, sent) {
+					t.Fatalf("% x is not in % x, of which it was read", sent, b)
+				}
+			}
+		}
+	})
+}
