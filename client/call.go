@@ -146,8 +146,9 @@ func (c *Client[T]) checkSize(l *link[T], cmd base.Cmd[T]) (err error) {
 	return nil
 }
 
+// tooLarge is a rejection: the client refuses the command on the server's word.
 func tooLarge(size, limit int) error {
-	return &base.Error{Outcome: base.NotSent, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("it has %d bytes, the server's MaxCmdSize is %d", size, limit)}
+	return &base.Error{Outcome: base.Rejected, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("it has %d bytes, the server's MaxCmdSize is %d", size, limit)}
 }
 
 // encode encodes the slot's command into its scratch. A panic of the codec is an

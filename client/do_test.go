@@ -208,17 +208,21 @@ func TestCommandsThatCantBeSent(t *testing.T) {
 			{"too large by its encoding", command{Body: make([]byte, 99)}, client.ErrTooLargeCmd},
 		} {
 			t.Log(test.name)
+			outcome := base.NotSent
+			if test.is == client.ErrTooLargeCmd {
+				outcome = base.Rejected // by the client, on the server's word
+			}
 			_, err := c.Do(ctx, test.cmd)
-			want(t, err, base.NotSent, test.is)
+			want(t, err, outcome, test.is)
 			seq, err := c.Send(test.cmd, results)
-			want(t, err, base.NotSent, test.is)
+			want(t, err, outcome, test.is)
 			if seq != 0 || len(results) > 0 {
 				t.Errorf("got the seq %d, and %d results", seq, len(results))
 			}
 			n := 0
 			for r, err := range c.Results(ctx, test.cmd) {
 				n++
-				want(t, err, base.NotSent, test.is)
+				want(t, err, outcome, test.is)
 				if r != nil {
 					t.Errorf("a result came with the error: %v", r)
 				}

@@ -36,6 +36,8 @@ type Conn struct {
 	writeTimeout time.Duration
 	raw          *rawWriter // writes without waiting, where nc can; else nil
 	drainFunc    func()     // c.drain, made once
+	pieces       [3][]byte  // what the drain is writing
+	buffers      net.Buffers
 
 	in          *bufio.Reader
 	at          time.Time    // when in was last filled; of the goroutine that reads

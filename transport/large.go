@@ -81,9 +81,10 @@ func (m *Message) progress() Progress {
 }
 
 // appendPiece appends the next piece of the first large message and lets the
-// others have a turn. It returns what goes by reference behind c.out, and the
-// message if that was the last of it. The caller holds mu.
-func (c *Conn) appendPiece() (tail []byte, whole *Message) {
+// others have a turn. It returns what goes by reference behind c.out, and, if
+// that was the last of the message, the channel that is to be closed once it is
+// written: by then the message may be another one. The caller holds mu.
+func (c *Conn) appendPiece() (tail []byte, done chan struct{}) {
 	m := c.large[0]
 	c.large = slices.Delete(c.large, 0, 1)
 	tail = c.append(m)
@@ -91,7 +92,7 @@ func (c *Conn) appendPiece() (tail []byte, whole *Message) {
 		c.large = append(c.large, m)
 		return tail, nil
 	}
-	return tail, m
+	return tail, m.done
 }
 
 // Wrote reports whether the connection has taken all of m, so that the peer may

@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"net"
 	"runtime"
 	"time"
 
@@ -235,11 +234,11 @@ func (c *Conn) drain() {
 			return
 		}
 		var tail []byte
-		var whole *Message
+		var done chan struct{}
 		rest := c.rest
 		c.rest = nil
 		if len(c.large) > 0 {
-			tail, whole = c.appendPiece()
+			tail, done = c.appendPiece()
 		}
 		b := c.takeOut()
 		c.mu.Unlock()
@@ -250,8 +249,8 @@ func (c *Conn) drain() {
 		c.mu.Lock()
 		c.written += uint64(n)
 		c.keep(b)
-		if whole != nil {
-			close(whole.done)
+		if done != nil {
+			close(done)
 		}
 		if err != nil {
 			c.failFlush(err)
@@ -261,18 +260,21 @@ func (c *Conn) drain() {
 	}
 }
 
-// write writes up to three pieces, in one system call where the net.Conn can.
-func (c *Conn) write(pieces ...[]byte) (int64, error) {
-	var some [3][]byte
-	buffers := net.Buffers(some[:0])
-	for _, p := range pieces {
+// write writes three pieces, in one system call where the net.Conn can. Only the
+// drain calls it.
+func (c *Conn) write(rest, b, tail []byte) (int64, error) {
+	defer clear(c.pieces[:])
+	n := 0
+	for _, p := range [...][]byte{rest, b, tail} {
 		if len(p) > 0 {
-			buffers = append(buffers, p)
+			c.pieces[n] = p
+			n++
 		}
 	}
-	if len(buffers) == 1 {
-		n, err := c.nc.Write(buffers[0])
-		return int64(n), err
+	if n == 1 {
+		written, err := c.nc.Write(c.pieces[0])
+		return int64(written), err
 	}
-	return buffers.WriteTo(c.nc)
+	c.buffers = c.pieces[:n]
+	return c.buffers.WriteTo(c.nc)
 }
