@@ -4,9 +4,11 @@
 package delegate
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -71,6 +73,16 @@ func handshake(ctx context.Context, nc net.Conn) (*tls.ConnectionState, error) {
 	return &state, nil
 }
 
+// withoutTLS returns the connection below TLS, if the handshake failed with err
+// because a client of ours speaks without TLS.
+func withoutTLS(err error) net.Conn {
+	var e tls.RecordHeaderError
+	if errors.As(err, &e) && bytes.HasPrefix(e.RecordHeader[:], wire.Magic[:]) {
+		return e.Conn
+	}
+	return nil
+}
+
 // newConn makes the Conn and the transport of one end.
 func newConn(nc net.Conn, factory transport.Factory, options transport.Options, conf ConnConf) *transport.Conn {
 	if factory == nil {
@@ -79,11 +91,21 @@ func newConn(nc net.Conn, factory transport.Factory, options transport.Options, 
 	return transport.NewConn(nc, factory(options), conf.LastSeq, conf.WriteTimeout)
 }
 
-// codeOf tells a broken rule from a lost connection.
-func codeOf(err error) base.Code {
-	var rule *wire.RuleError
-	if errors.As(err, &rule) {
-		return base.ErrProtocol
+// helloError makes an *Error of what ended a hello: no command was sent yet.
+func helloError(err error) error {
+	if e, ok := err.(*base.Error); ok {
+		return e
 	}
-	return base.ErrConnLost
+	e := &base.Error{Outcome: base.NotSent, Code: base.ErrConnLost, Message: "the hello failed", Err: err}
+	var rule *wire.RuleError
+	var noTLS tls.RecordHeaderError
+	switch {
+	case withoutTLS(err) != nil:
+		e.Code, e.Message = base.ErrProtocol, "the hello failed: the peer speaks cmdstream without TLS"
+	case errors.As(err, &rule), errors.As(err, &noTLS):
+		e.Code = base.ErrProtocol
+	case err == io.EOF:
+		e.Message = "the hello failed: the peer closed the connection without a word"
+	}
+	return e
 }

@@ -27,8 +27,7 @@ type keepalive struct {
 	open           func() bool
 	armed          chan struct{} // closed once timer is set
 	timer          *time.Timer
-	pinged         bool      // a ping was the last thing that was sent for this
-	pingedAt       time.Time // when
+	pingedAt       time.Time // zero: not yet
 }
 
 func (k *keepalive) step() {
@@ -36,8 +35,9 @@ func (k *keepalive) step() {
 	if k.conn.Err() != nil {
 		return
 	}
-	now := time.Now()
-	if k.pinged && k.conn.SinceRead() > now.Sub(k.pingedAt) {
+	// In this order: were the time since the ping taken first, a goroutine that is
+	// held up between the two would take a pong for an older byte.
+	if !k.pingedAt.IsZero() && k.conn.SinceRead() > time.Since(k.pingedAt) {
 		k.conn.Fail(&base.Error{Code: base.ErrKeepalive, Message: fmt.Sprintf("the connection was ended, since the server answered no ping within %v", k.interval)})
 		return
 	}
@@ -47,11 +47,9 @@ func (k *keepalive) step() {
 	}
 	wait := k.idle - quiet
 	if wait <= 0 {
+		k.pingedAt = time.Now()
 		k.conn.Post(&transport.Message{Kind: transport.Ping})
-		k.pinged, k.pingedAt = true, now
 		wait = k.interval
-	} else {
-		k.pinged = false
 	}
 	k.timer.Reset(wait)
 }

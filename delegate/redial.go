@@ -7,7 +7,8 @@ import (
 	"net"
 	"time"
 
-	"github.com/cmdstream/cmdstream/base")
+	"github.com/cmdstream/cmdstream/base"
+)
 
 // Dialer connects to a server, or to another one of the same service.
 type Dialer func(ctx context.Context) (net.Conn, error)
@@ -52,7 +53,7 @@ func (b Backoff) WithDefaults() Backoff {
 func (b Backoff) Wait(n int) time.Duration {
 	b = b.WithDefaults()
 	limit := b.Max
-	if n < 62 && b.First < b.Max>>n {
+	if b.First < b.Max>>n { // and so First·2ⁿ does not overflow
 		limit = b.First << n
 	}
 	return rand.N(limit)
@@ -143,7 +144,7 @@ func Final(err error) bool {
 
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -6,7 +6,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
 )
 
@@ -35,13 +34,18 @@ func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn,
 	var state *tls.ConnectionState
 	refused := false
 	settings := conf.Settings.WithDefaults()
+	options := transport.Options{
+		Server: true, MaxBody: settings.MaxCmdSize, MaxSlots: settings.MaxInFlight, Decode: conf.Decode,
+	}
 	err := withHelloDeadline(ctx, nc, conf.HelloTimeout, func() (err error) {
 		if state, err = handshake(ctx, nc); err != nil {
+			if bare := withoutTLS(err); bare != nil {
+				conn = newConn(bare, conf.Transport, options, conf.ConnConf)
+				refused = conn.SayHello(&transport.Hello{Status: transport.Refused, Text: "it takes TLS only, and this client speaks without"}) == nil
+			}
 			return err
 		}
-		conn = newConn(nc, conf.Transport, transport.Options{
-			Server: true, MaxBody: settings.MaxCmdSize, MaxSlots: settings.MaxInFlight, Decode: conf.Decode,
-		}, conf.ConnConf)
+		conn = newConn(nc, conf.Transport, options, conf.ConnConf)
 		if err := conn.HearHello(&hello); err != nil {
 			return err
 		}
@@ -68,7 +72,9 @@ func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn,
 		return conn, hello, state, nil
 	}
 	if refused {
+		stop := context.AfterFunc(ctx, func() { conn.Fail(err) })
 		conn.Finish(err, lingerTime)
+		stop()
 	}
 	if conn != nil {
 		conn.Fail(err)
@@ -76,12 +82,4 @@ func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn,
 	}
 	nc.Close()
 	return nil, hello, nil, helloError(err)
-}
-
-// helloError makes an *Error of what ended a hello: no command was sent yet.
-func helloError(err error) error {
-	if e, ok := err.(*base.Error); ok {
-		return e
-	}
-	return &base.Error{Outcome: base.NotSent, Code: codeOf(err), Message: "the hello failed", Err: err}
 }

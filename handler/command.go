@@ -1,9 +1,11 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -15,11 +17,12 @@ import (
 
 // command is the record of a command: what is kept of it from its frame until
 // its Exec has returned. It is the command's Proxy too. A record is used again
-// when nobody can hold on to it; a Proxy that was kept is then told from the new
-// command's by its Seq.
+// for a later command, see recycle; a Proxy that was kept is then told from the
+// new command's by its Seq.
 type command[T any] struct {
-	conn *Conn[T]
-	ctx  commandContext
+	conn  *Conn[T]
+	ctx   commandContext
+	place int // in conn.left, of a record that is there; under conn.mu
 
 	// What the reader sets, before the command runs.
 	at    time.Time
@@ -35,19 +38,32 @@ type command[T any] struct {
 	scratch transport.Buffer
 	message transport.Message
 
-	mu      sync.Mutex // protects what follows; taken inside sendMu
-	seq     base.Seq   // the command's, also after it has ended
-	credit  int
-	ended   bool               // its last frame was appended: the slot is the client's again
-	running bool               // its Exec has not returned yet
-	started bool               // its codec, and then its Exec, was called
-	sending *transport.Message // a large result on its way
+	mu       sync.Mutex // protects what follows; taken inside sendMu
+	seq      base.Seq   // the command's, also after it has ended
+	deadline time.Time  // zero: none
+	credit   int
+	ended    bool               // its last frame was appended: the slot is the client's again
+	running  bool               // its Exec has not returned yet
+	started  bool               // its codec, and then its Exec, was called
+	sending  *transport.Message // a large result on its way
 }
 
 func newCommand[T any](c *Conn[T]) *command[T] {
 	x := &command[T]{conn: c, wake: make(chan struct{}, 1), ended: true}
+	x.ctx.parent = c.ctx
 	x.timer.Fire = x.expire
 	return x
+}
+
+// recycle makes the record of a command that has returned ready for another one,
+// unless somebody holds on to it: to its ctx, or in a Send that is still under
+// way in a goroutine which the command left behind.
+func (x *command[T]) recycle() bool {
+	if !x.sendMu.TryLock() {
+		return false
+	}
+	defer x.sendMu.Unlock()
+	return x.ctx.recycle()
 }
 
 // begin makes x the record of the command in m. Only the reader calls it.
@@ -62,15 +78,15 @@ func (x *command[T]) begin(m *transport.Message, at time.Time) {
 	var deadline time.Time
 	if m.Timeout > 0 {
 		deadline = at.Add(m.Timeout)
+		x.ctx.setDeadline(deadline)
 	}
-	x.ctx.reset(x.conn.ctx, deadline)
-	select {
-	case <-x.wake: // left over from the command before
-	default:
+	credit := max(m.Credit, 1)
+	if !x.conn.conn.Supports(transport.Credit) {
+		credit = math.MaxInt // the wire itself holds a fast command up
 	}
 	x.mu.Lock()
-	x.seq, x.credit, x.ended, x.running = m.Seq, max(m.Credit, 1), false, true
-	x.started = false
+	x.seq, x.deadline, x.credit = m.Seq, deadline, credit
+	x.ended, x.running, x.started = false, true, false
 	x.mu.Unlock()
 	if m.Timeout > 0 {
 		x.conn.handler.wheel.Start(&x.timer, m.Timeout)
@@ -104,18 +120,29 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 			return err
 		}
 		if err := x.conn.conn.Room(&x.ctx); err != nil {
-			return err
+			return cmp.Or(x.check(seq), err)
 		}
 	}
 }
 
-// start says that the command is about to run, unless it has ended before: its
-// client gave it up, or its time ran out.
-func (x *command[T]) start(seq base.Seq) error {
+// start says that the command is about to run, unless it has ended before, or
+// its time has run out.
+func (x *command[T]) start(seq base.Seq) *base.Error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.hasEnded() {
+		return ended(seq, x.ctx.why())
+	}
+	if x.late() {
+		return &base.Error{Outcome: base.Rejected, Code: base.ErrDeadline, Message: "the command's deadline passed before the server ran it"}
+	}
 	x.started = true
-	return x.checkLocked(seq)
+	return nil
+}
+
+// late tells whether the command's deadline has passed. The caller holds mu.
+func (x *command[T]) late() bool {
+	return !x.deadline.IsZero() && !time.Now().Before(x.deadline)
 }
 
 func (x *command[T]) check(seq base.Seq) error {
@@ -125,14 +152,17 @@ func (x *command[T]) check(seq base.Seq) error {
 }
 
 func (x *command[T]) checkLocked(seq base.Seq) error {
-	if x.seq == seq && !x.hasEnded() {
-		return nil
+	switch {
+	case x.seq != seq:
+		return ended(seq, nil)
+	case x.hasEnded():
+		return ended(seq, x.ctx.why())
 	}
-	err := &base.Error{Outcome: base.Failed, Code: base.ErrCommandEnded, Seq: seq, Message: "the command has ended, its proxy can't send any more"}
-	if x.seq == seq {
-		err.Err = x.ctx.why()
-	}
-	return err
+	return nil
+}
+
+func ended(seq base.Seq, why error) *base.Error {
+	return &base.Error{Outcome: base.Failed, Code: base.ErrCommandEnded, Seq: seq, Message: "the command has ended, its proxy can't send any more", Err: why}
 }
 
 // hasEnded tells whether the command's last frame was appended. That of a large
@@ -170,16 +200,13 @@ func (x *command[T]) takeCredit(seq base.Seq) error {
 	}
 }
 
-// addCredit lets n more results go. More than the client can have meant is
-// ignored.
+// addCredit lets n more results go.
 func (x *command[T]) addCredit(n int) {
 	x.mu.Lock()
-	x.credit = min(x.credit+n, maxCredit)
+	x.credit += min(n, math.MaxInt-x.credit)
 	x.mu.Unlock()
 	x.signal()
 }
-
-const maxCredit = 1 << 30
 
 func (x *command[T]) signal() {
 	select {
@@ -203,8 +230,10 @@ func (x *command[T]) encode(result base.Result) (last bool, err error) {
 	last = result.LastOne()
 	x.scratch.Reset()
 	if err := x.conn.handler.Codec.Encode(result, &x.scratch); err != nil {
-		e := &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: x.seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
-		errors.As(err, &e)
+		var e *base.Error
+		if !errors.As(err, &e) || e == nil {
+			e = &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: x.seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
+		}
 		return false, e
 	}
 	if limit := x.conn.maxResultSize; limit > 0 && len(x.scratch.B) > limit {
@@ -237,17 +266,14 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		conn.Flush(x.conn.crowd())
 	}
 	if large {
-		return x.sendLarge(seq, last)
-	}
-	if err == nil && last {
-		x.conn.handler.wheel.Stop(&x.timer)
+		return x.sendLarge(seq)
 	}
 	return err
 }
 
 // sendLarge waits until a large result is written. If the command ends before,
 // the result is given up by whoever ended it.
-func (x *command[T]) sendLarge(seq base.Seq, last bool) error {
+func (x *command[T]) sendLarge(seq base.Seq) error {
 	conn := x.conn.conn
 	err := conn.Wait(context.Background(), &x.message)
 	x.mu.Lock()
@@ -258,90 +284,115 @@ func (x *command[T]) sendLarge(seq base.Seq, last bool) error {
 	}
 	x.hasEnded()
 	x.sending = nil
-	if progress == transport.Whole {
-		if last {
-			x.conn.handler.wheel.Stop(&x.timer)
-		}
+	switch {
+	case progress == transport.Whole:
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	return x.checkLocked(seq)
 }
 
 // end ends the command by a failure, unless it has ended already.
-func (x *command[T]) end(seq base.Seq, failure *base.Error) (ended bool) {
-	conn := x.conn.conn
+func (x *command[T]) end(seq base.Seq, failure *base.Error) {
 	x.mu.Lock()
-	if x.seq != seq || x.hasEnded() {
+	if x.seq != seq {
 		x.mu.Unlock()
-		return false
+		return
 	}
-	if m := x.sending; m != nil && conn.Abort(m) == transport.Whole && m.Last {
-		x.ended = true // it has just become whole
+	flush, err := x.endLocked(failure)
+	x.mu.Unlock()
+	x.tell(flush, err)
+}
+
+// cancel ends the command because its client gave it up, its time ran out, or
+// its connection was lost. Its Exec may run on, as it may after its last result;
+// it is told by its ctx.
+func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
+	x.mu.Lock()
+	if x.seq != seq || !x.running {
 		x.mu.Unlock()
-		return false
+		return
 	}
-	x.ended = true
 	if !x.started && failure.Outcome == base.Unknown {
 		failure.Outcome = base.Rejected
 	}
-	var flush bool
-	var err error
-	if conn.Supports(transport.Failure) {
-		flush, err = conn.Append(&transport.Message{Kind: transport.Failure, Slot: x.slot, Err: failure})
-	} else {
-		failure.Seq = seq
-		err = failure
-	}
+	flush, err := x.endLocked(failure)
+	x.ctx.cancel(ctxErr, failure) // before the lock is gone, and with it, perhaps, the command
 	x.mu.Unlock()
-	x.conn.handler.wheel.Stop(&x.timer)
+	x.tell(flush, err)
+}
+
+// endLocked appends the failure that ends the command, unless it has ended
+// already. The caller holds mu, and calls tell afterwards.
+func (x *command[T]) endLocked(failure *base.Error) (flush bool, err error) {
+	conn := x.conn.conn
+	if x.hasEnded() {
+		return false, nil
+	}
+	x.ended = true
+	if m := x.sending; m != nil && conn.Abort(m) == transport.Whole && m.Last {
+		return false, nil // it has just become whole
+	}
 	x.signal()
+	if !conn.Supports(transport.Failure) {
+		failure.Seq = x.seq
+		return false, failure
+	}
+	return conn.Append(&transport.Message{Kind: transport.Failure, Slot: x.slot, Err: failure})
+}
+
+// tell does what remains to be done about a failure once no lock is held. Where
+// the wire has no failures the connection ends instead.
+func (x *command[T]) tell(flush bool, err error) {
+	conn := x.conn.conn
 	if flush {
 		conn.Flush(x.conn.crowd())
 	}
 	if err != nil {
 		conn.Fail(err)
 	}
-	return true
 }
 
-// cancel ends the command because its client gave it up, its time ran out, or
-// its connection was lost. Its Exec may run on, and is told by its ctx.
-func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
-	if x.end(seq, failure) {
-		x.ctx.cancel(ctxErr, failure)
+// expire is called by the wheel when the deadline may have passed; the record may
+// be a later command's by then.
+func (x *command[T]) expire() {
+	x.mu.Lock()
+	seq, late := x.seq, x.late()
+	x.mu.Unlock()
+	if late {
+		x.cancel(seq, context.DeadlineExceeded, &base.Error{Outcome: base.Unknown, Code: base.ErrDeadline, Message: "the command's deadline passed while the server was running it"})
 	}
 }
 
-// expire is called by the wheel.
-func (x *command[T]) expire() {
-	x.mu.Lock()
-	seq := x.seq
-	x.mu.Unlock()
-	x.cancel(seq, context.DeadlineExceeded, &base.Error{Outcome: base.Unknown, Code: base.ErrDeadline, Message: "the command's deadline passed while the server was running it"})
-}
-
-// failureOf is the failure that tells the client of an error of Exec.
+// failureOf is the failure that tells the client of an error of Exec. That the
+// command was rejected is believed of an Invoker, but not of an error that comes
+// from another command, which this one had sent to another server: this one ran.
 func failureOf(err error) *base.Error {
 	failure := &base.Error{Outcome: base.Failed, Code: base.ErrExec, Message: errorText(err)}
 	var e *base.Error
-	if errors.As(err, &e) && e.Code != "" {
+	if errors.As(err, &e) && e != nil && e.Code != "" {
 		failure.Code, failure.RetryAfter = e.Code, e.RetryAfter
-		if e.Outcome == base.Rejected {
+		if e.Outcome == base.Rejected && !e.Remote && e.Cmd == "" {
 			failure.Outcome = base.Rejected
 		}
 	}
 	return failure
 }
 
-// errorText is err.Error(), unless that panics.
+// errorText is err.Error(), unless that panics. Of an *Error that was made here it
+// is the message and the cause: the client knows the rest.
 func errorText(err error) (text string) {
 	defer func() {
 		if v := recover(); v != nil {
 			text = fmt.Sprintf("an error of type %T, whose Error panicked: %v", err, v)
 		}
 	}()
+	if e, ok := err.(*base.Error); ok && e != nil && e.Message != "" && e.Cmd == "" && !e.Remote {
+		if e.Err != nil {
+			return e.Message + ": " + e.Err.Error()
+		}
+		return e.Message
+	}
 	return err.Error()
 }

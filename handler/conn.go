@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,8 @@ type Conn[T any] struct {
 
 	mu    sync.Mutex    // protects what follows
 	table []*command[T] // by slot; nil: never used
-	free  []*command[T] // records whose slot went to another one meanwhile
+	left  []*command[T] // running ones whose slot is another's already
+	free  []*command[T] // records that were in left, and have returned
 }
 
 // NewConn returns the handler of a connection whose hello is over. ctx is for
@@ -46,13 +48,14 @@ func (c *Conn[T]) Start(ended func(error)) {
 
 // Drain tells the client to go elsewhere; its further commands are rejected.
 func (c *Conn[T]) Drain(retryAfter time.Duration) {
+	// The goaway goes first: who is rejected then knows where to go.
+	if c.conn.Supports(transport.Goaway) {
+		c.conn.Post(&transport.Message{Kind: transport.Goaway, RetryAfter: retryAfter, Reason: "the server is shutting down"})
+	}
 	c.draining.Store(&base.Error{
 		Outcome: base.Rejected, Code: base.ErrDraining,
 		Message: "the server is shutting down and takes no more commands", RetryAfter: retryAfter,
 	})
-	if c.conn.Supports(transport.Goaway) {
-		c.conn.Post(&transport.Message{Kind: transport.Goaway, RetryAfter: retryAfter, Reason: "the server is shutting down"})
-	}
 }
 
 // Running returns how many commands have not returned yet.
@@ -188,53 +191,80 @@ func (c *Conn[T]) record(m *transport.Message) (*command[T], error) {
 			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, seq)
 		case m.Seq <= seq:
 			return nil, transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
-		case !busy && !x.ctx.touched.Load():
+		case busy:
+			x.place = len(c.left)
+			c.left = append(c.left, x)
+		case x.recycle():
 			return x, nil
 		}
 	}
-	if n := len(c.free); n > 0 {
-		x, c.free = c.free[n-1], c.free[:n-1]
-	} else {
-		x = newCommand(c)
-	}
+	x = c.spare()
 	c.table[m.Slot] = x
 	return x, nil
+}
+
+// spare returns a record for which there is no command. The caller holds mu.
+func (c *Conn[T]) spare() *command[T] {
+	for n := len(c.free) - 1; n >= 0; n-- {
+		x := c.free[n]
+		c.free[n], c.free = nil, c.free[:n]
+		if x.recycle() {
+			return x
+		}
+	}
+	return newCommand(c)
 }
 
 // run runs a command, to whatever end.
 func (c *Conn[T]) run(x *command[T]) {
 	var cmd base.Cmd[T]
-	seq, returned := x.seq, false
+	seq, returned, refused := x.seq, false, false
+	defer c.finish(x)
 	defer func() {
 		if !returned {
-			v := recover()
-			c.panicked(x, cmd, v)
-			failure := &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Message: fmt.Sprintf("the command panicked: %v", v)}
-			if v == nil {
-				failure.Message = "the command ended its goroutine by runtime.Goexit"
-			}
-			x.end(seq, failure)
+			c.broken(x, seq, cmd, recover())
 		}
-		c.finish(x, seq)
 	}()
-	err := x.start(seq)
-	if err == nil {
-		if cmd, err = x.decode(); err == nil {
-			err = c.handler.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x)
-		}
+	failure := x.start(seq)
+	if failure == nil {
+		cmd, failure = x.decode()
+		refused = failure != nil
+	}
+	if failure == nil {
+		failure = c.conclude(x, seq, c.handler.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+	}
+	if failure != nil {
+		x.end(seq, failure)
 	}
 	returned = true
-	c.conclude(x, seq, err)
+	if refused && c.handler.Strict {
+		c.conn.Settle(time.Second)
+		c.conn.Fail(failure)
+	}
+}
+
+// broken ends a command whose code panicked with v, or ended its goroutine.
+func (c *Conn[T]) broken(x *command[T], seq base.Seq, cmd base.Cmd[T], v any) {
+	who, failure := "the command", &base.Error{Outcome: base.Failed, Code: base.ErrPanic}
+	if cmd == nil { // nothing was run
+		who, failure.Outcome = "the server's codec", base.Rejected
+	}
+	failure.Message = fmt.Sprintf("%s panicked: %v", who, v)
+	if v == nil {
+		failure.Message = who + " ended its goroutine by runtime.Goexit"
+	}
+	defer x.end(seq, failure) // whatever OnPanic does
+	c.panicked(x, cmd, v)
 }
 
 // decode makes the command from its body. An error of the codec is a rejection:
 // nothing was run.
-func (x *command[T]) decode() (cmd base.Cmd[T], err error) {
+func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 	if x.value != nil {
 		return x.value.(base.Cmd[T]), nil
 	}
 	x.reader.B = x.body
-	cmd, err = x.conn.handler.Codec.Decode(&x.reader)
+	cmd, err := x.conn.handler.Codec.Decode(&x.reader)
 	switch {
 	case err != nil:
 		failure := failureOf(err)
@@ -245,34 +275,32 @@ func (x *command[T]) decode() (cmd base.Cmd[T], err error) {
 		}
 		return nil, failure
 	case cmd == nil:
-		return nil, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the server's codec decoded a nil command"}
+		return nil, nilCommand()
 	}
 	return cmd, nil
 }
 
-// conclude sends how a command ended, if its last result did not.
-func (c *Conn[T]) conclude(x *command[T], seq base.Seq, err error) {
-	if x.over() { // the common case
-		if err != nil {
-			c.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
-		}
-		return
+// conclude returns how a command ended that has returned err; nil, if it ended
+// before.
+func (c *Conn[T]) conclude(x *command[T], seq base.Seq, err error) *base.Error {
+	switch over := x.over(); {
+	case over && err != nil:
+		c.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
+		return nil
+	case over:
+		return nil
+	case err != nil:
+		return failureOf(err)
 	}
-	failure := &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
-	if err != nil {
-		failure = failureOf(err)
-	}
-	x.end(seq, failure)
-	if c.handler.Strict && failure.Code == base.ErrDecode && failure.Outcome == base.Rejected {
-		c.conn.Settle(time.Second)
-		c.conn.Fail(failure)
-	}
+	return &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
 }
 
-// finish lets go of a command whose Exec has returned.
-func (c *Conn[T]) finish(x *command[T], seq base.Seq) {
-	if x.ctx.touched.Load() {
-		x.ctx.cancel(context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCommandEnded, Seq: seq, Message: "the command has returned"})
+// finish lets go of a command whose Exec has returned. Its ctx ends in any case:
+// a goroutine that the command left behind may ask for it only now.
+func (c *Conn[T]) finish(x *command[T]) {
+	x.ctx.cancel(context.Canceled, errReturned)
+	if !x.deadline.IsZero() {
+		c.handler.wheel.Stop(&x.timer)
 	}
 	x.value, x.reader.B = nil, nil
 	if cap(x.body) > keepBody {
@@ -283,11 +311,16 @@ func (c *Conn[T]) finish(x *command[T], seq base.Seq) {
 	x.mu.Lock()
 	x.running = false
 	x.mu.Unlock()
-	if c.table[x.slot] != x && !x.ctx.touched.Load() {
+	if c.table[x.slot] != x {
+		n := len(c.left) - 1
+		c.left[x.place], c.left[n].place = c.left[n], x.place
+		c.left[n], c.left = nil, c.left[:n]
 		c.free = append(c.free, x)
 	}
 	c.running.Add(-1)
 }
+
+var errReturned = &base.Error{Outcome: base.Unknown, Code: base.ErrCommandEnded, Message: "the command has returned"}
 
 // keepBody is the capacity in bytes that a record keeps for the next command.
 const keepBody = 4 << 10
@@ -315,9 +348,9 @@ func (c *Conn[T]) panicked(x *command[T], what, v any) {
 // which reads no more.
 func (c *Conn[T]) lost(reason error) {
 	c.mu.Lock()
-	table := c.table
+	commands := slices.Concat(c.table, c.left)
 	c.mu.Unlock()
-	for _, x := range table {
+	for _, x := range commands {
 		if x == nil {
 			continue
 		}

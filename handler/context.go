@@ -11,7 +11,8 @@ import (
 // and costs nothing until somebody asks for its Done.
 //
 // A record is used again for a later command only if no method of its ctx was
-// ever called: whoever kept the ctx must never see another command's.
+// ever called: whoever has asked it something never sees another command's.
+// (Only whoever keeps it untouched beyond the end of the command might.)
 type commandContext struct {
 	touched atomic.Bool
 	parent  context.Context // the connection's: for values only
@@ -25,12 +26,21 @@ type commandContext struct {
 	after    map[int]func()
 }
 
-// reset makes the ctx of a record that is used for the first time, or again.
-func (c *commandContext) reset(parent context.Context, deadline time.Time) {
-	c.parent = parent
+// recycle makes the ctx a new one, unless it was touched.
+func (c *commandContext) recycle() bool {
 	c.mu.Lock()
-	c.deadline, c.err, c.cause = deadline, nil, nil
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.touched.Load() {
+		return false
+	}
+	c.deadline, c.err, c.cause = time.Time{}, nil, nil
+	return true
+}
+
+func (c *commandContext) setDeadline(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = deadline
 }
 
 func (c *commandContext) touch() {

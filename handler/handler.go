@@ -81,5 +81,13 @@ func (h *Handler[T]) Decode(_ int, r transport.Reader) (cmd any, err error) {
 			err = &base.Error{Outcome: base.Rejected, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
 		}
 	}()
-	return h.Codec.Decode(r)
+	command, err := h.Codec.Decode(r)
+	if err == nil && command == nil {
+		return nil, nilCommand()
+	}
+	return command, err
+}
+
+func nilCommand() *base.Error {
+	return &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the server's codec decoded a nil command"}
 }

@@ -19,7 +19,7 @@ import (
 func (s *Server) Serve(l net.Listener) error {
 	if !s.addListener(l) {
 		l.Close()
-		return closedError()
+		return s.ended()
 	}
 	defer s.removeListener(l)
 	if s.conf.firstConnTimeout > 0 {
@@ -167,18 +167,17 @@ func (s *Server) addWorker(w worker) {
 // lost is called when a connection has ended.
 func (s *Server) lost(w worker, addr net.Addr, err error) {
 	byUs := s.ended() != nil
+	s.freePlace(w) // first: nobody knows how long the callback takes
 	s.logger.Debug("a connection ended", "remote", addr, "error", err)
-	if s.conf.lostConn != nil && !byUs {
-		func() {
-			defer func() {
-				if v := recover(); v != nil {
-					s.logger.Error("LostConnCallback panicked", "value", v)
-				}
-			}()
-			s.conf.lostConn(addr, err)
-		}()
+	if s.conf.lostConn == nil || byUs {
+		return
 	}
-	s.freePlace(w)
+	defer func() {
+		if v := recover(); v != nil {
+			s.logger.Error("LostConnCallback panicked", "value", v)
+		}
+	}()
+	s.conf.lostConn(addr, err)
 }
 
 func (s *Server) addListener(l net.Listener) bool {

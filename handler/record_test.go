@@ -1,0 +1,117 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// A timer may fire at the moment in which its command ends; its record may be
+// another command's when Fire runs.
+func TestATimerThatFiresLateHitsNoOtherCommand(t *testing.T) {
+	for _, deadline := range []time.Time{{}, time.Now().Add(time.Hour)} {
+		x := newCommand(&Conn[int]{})
+		x.seq, x.deadline, x.running, x.ended = 2, deadline, true, false
+		x.expire()
+		if x.ended || x.ctx.Err() != nil {
+			t.Errorf("with the deadline %v the command has ended", deadline)
+		}
+	}
+}
+
+// A failure may be under way for a command whose record is another's meanwhile.
+func TestAFailureOfAnEarlierCommand(t *testing.T) {
+	x := newCommand(&Conn[int]{})
+	x.seq, x.running, x.ended = 2, true, false
+	x.end(1, &base.Error{})
+	x.cancel(1, base.ErrCanceled, &base.Error{})
+	if x.ended || x.ctx.Err() != nil {
+		t.Error("the command has ended")
+	}
+}
+
+func TestAnOutgrownBodyIsLetGo(t *testing.T) {
+	c := &Conn[int]{table: make([]*command[int], 1)}
+	x := newCommand(c)
+	c.table[0], x.body = x, make([]byte, keepBody+1)
+	c.finish(x)
+	if x.body != nil {
+		t.Error("the record keeps a large body")
+	}
+}
+
+// A command may be given up between its frame and its start: it is not run then,
+// and its client may send it again.
+func TestACommandThatIsGivenUpBeforeItStarts(t *testing.T) {
+	near, far := memnet.Pipe()
+	defer near.Close()
+	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+	defer conn.Fail(net.ErrClosed)
+	x := newCommand(&Conn[int]{conn: conn})
+	x.seq, x.running, x.ended = 1, true, false
+	failure := &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled}
+	x.cancel(1, context.Canceled, failure)
+	if failure.Outcome != base.Rejected {
+		t.Errorf("the client is told %v", failure.Outcome)
+	}
+	if err := x.start(1); !errors.Is(err, base.ErrCommandEnded) {
+		t.Errorf("start returned %v", err)
+	}
+}
+
+// A record whose slot is another's serves again once its command has returned.
+func TestRecordsAreUsedAgain(t *testing.T) {
+	c := &Conn[int]{}
+	record := func(slot int, seq base.Seq) *command[int] {
+		x, err := c.record(&transport.Message{Slot: slot, Seq: seq})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.slot, x.seq, x.running = slot, seq, true
+		return x
+	}
+	first := record(0, 1)
+	second, third := record(0, 2), record(0, 3)
+	if first == second || second == third {
+		t.Error("a running command's record was used again")
+	}
+	c.finish(first)
+	c.finish(second)
+	if x, y := record(1, 4), record(2, 5); x != second || y != first {
+		t.Error("records were not used again")
+	}
+	third.ctx.Done()
+	c.finish(third)
+	if record(0, 6) == third {
+		t.Error("a record whose ctx may be in use was used again")
+	}
+	if len(c.left) != 0 || len(c.free) != 0 {
+		t.Errorf("%d left, %d free", len(c.left), len(c.free))
+	}
+}
+
+func TestAFunctionOfTheCtxIsStopped(t *testing.T) {
+	var ctx commandContext
+	stop := ctx.AfterFunc(func() { t.Error("it was called") })
+	if !stop() || stop() {
+		t.Error("it can't be stopped, or twice")
+	}
+	ctx.cancel(context.Canceled, nil)
+}
+
+func TestAfterFuncOfACtxThatHasEnded(t *testing.T) {
+	var ctx commandContext
+	ctx.cancel(context.Canceled, nil)
+	called := make(chan struct{})
+	stop := ctx.AfterFunc(func() { close(called) })
+	<-called
+	if stop() {
+		t.Error("it could be stopped")
+	}
+}
