@@ -103,7 +103,7 @@ const windowOfPlain = 64
 // waitForOwner stops reading until the slot's results were taken: without credit
 // there is no other way to slow the server down.
 func (l *link[T]) waitForOwner(s *slot[T]) {
-	l.conn.Release()
+	defer l.conn.Pause()()
 	for {
 		s.mu.Lock()
 		full := len(s.in.items) >= windowOfPlain && s.owner != nobody

@@ -189,6 +189,26 @@ func TestASlowLoopOnThePlainWire(t *testing.T) {
 	})
 }
 
+// While the reader stands still for a slow loop, nothing is read, and that does
+// not mean that the server is silent.
+func TestASlowLoopIsNoSilence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := both(t, wires["plain"], count, client.Conf{KeepaliveTime: time.Second, KeepaliveIntvl: time.Second})
+		taken := 0
+		for _, err := range c.Results(t.Context(), command{N: 500}) {
+			if taken++; err != nil {
+				t.Fatal(err)
+			}
+			if taken%100 == 1 {
+				time.Sleep(time.Minute)
+			}
+		}
+		if taken != 500 {
+			t.Errorf("got %d results", taken)
+		}
+	})
+}
+
 // A command that was left while the reader stood still for it lets it go on.
 func TestLeavingASlowLoopOnThePlainWire(t *testing.T) {
 	bubble(t, func(t *testing.T) {

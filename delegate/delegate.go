@@ -49,6 +49,8 @@ func withHelloDeadline(ctx context.Context, nc net.Conn, timeout time.Duration, 
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return &base.Error{Outcome: base.NotSent, Code: base.ErrHello, Message: "the peer did not complete the hello in time", Err: context.Cause(ctx)}
 	case ctx.Err() != nil:
 		return &base.Error{Outcome: base.NotSent, Code: base.ErrHello, Message: "the hello was given up", Err: context.Cause(ctx)}
 	case errors.Is(err, os.ErrDeadlineExceeded):

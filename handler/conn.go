@@ -22,7 +22,9 @@ type Conn[T any] struct {
 	ended         func(error)
 
 	// Of the goroutine that reads.
-	message transport.Message
+	message  transport.Message
+	commands int // that have come
+	strays   int // cancels and credits that came too late
 
 	running  atomic.Int64 // commands whose Exec has not returned
 	draining atomic.Pointer[base.Error]
@@ -106,16 +108,34 @@ func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
 		return nil, c.conn.Post(&transport.Message{Kind: transport.Ping})
 	case transport.Command:
 		return c.admit(m)
-	case transport.Cancel:
-		if x, seq := c.open(m.Slot); x != nil {
-			x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled, Message: "the command was canceled while the server was running it"})
-		}
-	case transport.Credit:
-		if x, _ := c.open(m.Slot); x != nil {
+	case transport.Cancel, transport.Credit:
+		x, seq := c.open(m.Slot)
+		switch {
+		case x == nil:
+			return nil, c.stray()
+		case m.Kind == transport.Credit:
 			x.addCredit(m.Credit)
+		default:
+			x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled, Message: "the command was canceled while the server was running it"})
 		}
 	}
 	return nil, nil
+}
+
+// A client may send maxStrays cancels and credits for commands that have ended,
+// and straysPerCommand more for each of its commands: those cross the command's
+// last frame.
+const (
+	maxStrays        = 1000
+	straysPerCommand = 16
+)
+
+// stray counts a message that crossed the end of its command.
+func (c *Conn[T]) stray() error {
+	if c.strays++; c.strays > maxStrays+straysPerCommand*c.commands {
+		return transport.BrokenRule("%d cancels and credits came for commands that had ended, of %d", c.strays, c.commands)
+	}
+	return nil
 }
 
 // open returns the record of the open command on a slot, and its Seq; nil where
@@ -139,6 +159,7 @@ func (c *Conn[T]) open(slot int) (*command[T], base.Seq) {
 
 // admit makes a record for the command in m, or refuses it.
 func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
+	c.commands++
 	x, err := c.record(m)
 	if err != nil {
 		return nil, err

@@ -44,6 +44,16 @@ func TestBrokenRules(t *testing.T) {
 			"slot 8 is beyond the limit of 8",
 			func(s *setup) { s.command(8, "echo") },
 		},
+		"a flood of cancels": {
+			"1017 cancels and credits came for commands that had ended, of 1",
+			func(s *setup) {
+				s.command(0, "echo")
+				synctest.Wait()
+				for range 1017 {
+					s.write(frame(wire.KindCancel, 0, 0, nil))
+				}
+			},
+		},
 		"an unknown kind": {"unknown kind", func(s *setup) { s.write([]byte{0xf0, 0, 0}) }},
 		"a result":        {"a client sent a result frame", func(s *setup) { s.write(frame(wire.KindResult, 0, 0, nil)) }},
 	} {
@@ -80,6 +90,22 @@ func TestSeqsMayLeaveGaps(t *testing.T) {
 				t.Errorf("seqs %v", seqs)
 			}
 		})
+}
+
+// As many messages as can have crossed the end of a command do no harm.
+func TestStraysWithinTheirBudget(t *testing.T) {
+	test(t, commands{"echo": echo}, nil, func(t *testing.T, s *setup) {
+		s.command(0, "echo")
+		synctest.Wait()
+		for range 1016 {
+			s.write(frame(wire.KindCredit, 0, 0, []byte{1}))
+		}
+		s.command(0, "echo")
+		synctest.Wait()
+		if ends := s.ends(); len(ends) > 0 {
+			t.Errorf("the connection ended by %v", ends)
+		}
+	})
 }
 
 // Frames may cross the last frame of their command.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -32,13 +33,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			s.Close()
 			return context.Cause(ctx)
 		case <-ticker.C:
-			for _, w := range s.list() {
-				if !w.Goaway() && w.Running() == 0 {
-					w.Close(closedError(), execGrace)
-				}
-			}
+			s.closeIdle()
 		}
 	}
+}
+
+// closeIdle closes the connections that run nothing and can't be told to go.
+func (s *Server) closeIdle() {
+	var closing sync.WaitGroup
+	for _, w := range s.list() {
+		if !w.Goaway() && w.Running() == 0 {
+			closing.Go(func() { w.Close(closedError(), execGrace) })
+		}
+	}
+	closing.Wait()
 }
 
 // Close ends the server now: listeners and connections are closed, and the ctx

@@ -42,6 +42,7 @@ type Conn struct {
 	in          *bufio.Reader
 	at          time.Time    // when in was last filled; of the goroutine that reads
 	lastRead    atomic.Int64 // the same in nanoseconds since start, for all
+	paused      atomic.Bool  // the reader waits for the user, not for the peer
 	lastCommand atomic.Int64 // when a command was last sent, likewise
 	start       time.Time
 
@@ -137,8 +138,24 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// SinceRead returns how long ago the last byte came from the peer.
+// Pause is called by the goroutine that reads, before it waits for something else
+// than the peer; the function that it returns, afterwards. It flushes what was
+// held back. The peer does not count as silent meanwhile.
+func (c *Conn) Pause() (resume func()) {
+	c.Release()
+	c.paused.Store(true)
+	return func() {
+		c.lastRead.Store(int64(time.Since(c.start)))
+		c.paused.Store(false)
+	}
+}
+
+// SinceRead returns how long ago the last byte came from the peer; 0 while the
+// reader is paused, for what may have come is not known then.
 func (c *Conn) SinceRead() time.Duration {
+	if c.paused.Load() {
+		return 0
+	}
 	return time.Since(c.start) - time.Duration(c.lastRead.Load())
 }
 
