@@ -75,7 +75,7 @@ func observe(t *testing.T, plan Plan, data []byte) (lengths []int, took time.Dur
 			client.Write(data[len(data)/2:])
 			client.Close()
 		}()
-		var all, buffer = []byte(nil), make([]byte, len(data))
+		all, buffer := []byte(nil), make([]byte, len(data))
 		for {
 			n, err := server.Read(buffer)
 			if err == io.EOF {
