@@ -1,0 +1,149 @@
+package handler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Send implements base.Proxy.
+func (x *command[T]) Send(seq base.Seq, result base.Result) error {
+	if err := x.check(seq); err != nil {
+		return err
+	}
+	x.sendMu.Lock()
+	defer x.sendMu.Unlock()
+	if err := x.takeCredit(seq); err != nil {
+		return err
+	}
+	last, err := x.encode(result)
+	if err != nil {
+		x.addCredit(1)
+		return err
+	}
+	for {
+		err = x.send(seq, last)
+		if err != transport.ErrNoRoom {
+			return err
+		}
+		if err := x.conn.conn.Room(&x.ctx); err != nil {
+			return cmp.Or(x.check(seq), err)
+		}
+	}
+}
+
+// takeCredit waits until the client has given credit for a result.
+func (x *command[T]) takeCredit(seq base.Seq) error {
+	for {
+		x.mu.Lock()
+		err := x.checkLocked(seq)
+		if err == nil && x.credit > 0 {
+			x.credit--
+			x.mu.Unlock()
+			return nil
+		}
+		x.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		<-x.wake
+	}
+}
+
+// addCredit lets n more results go.
+func (x *command[T]) addCredit(n int) {
+	x.mu.Lock()
+	x.credit += min(n, math.MaxInt-x.credit)
+	x.mu.Unlock()
+	x.signal()
+}
+
+func (x *command[T]) signal() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// encode encodes a result into scratch. A panic of the codec, or of LastOne, is
+// an error of this Send.
+func (x *command[T]) encode(result base.Result) (last bool, err error) {
+	if result == nil {
+		return false, &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: x.seq, Message: "the result is nil"}
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			x.conn.panicked(x, result, v)
+			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: x.seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
+		}
+	}()
+	last = result.LastOne()
+	x.scratch.Reset()
+	if err := x.conn.handler.Codec.Encode(result, &x.scratch); err != nil {
+		var e *base.Error
+		if !errors.As(err, &e) || e == nil {
+			e = &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: x.seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
+		}
+		return false, e
+	}
+	if limit := x.conn.maxResultSize; limit > 0 && len(x.scratch.B) > limit {
+		return false, &base.Error{Outcome: base.Failed, Code: base.ErrTooLargeResult, Seq: x.seq, Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", len(x.scratch.B), limit)}
+	}
+	return last, nil
+}
+
+// send sends what is in scratch, unless the command has ended meanwhile: that is
+// checked under the lock under which the result is appended, so that nothing can
+// follow a command's last frame.
+func (x *command[T]) send(seq base.Seq, last bool) error {
+	conn := x.conn.conn
+	x.mu.Lock()
+	if err := x.checkLocked(seq); err != nil {
+		x.mu.Unlock()
+		return err
+	}
+	x.message = transport.Message{Kind: transport.Result, Slot: x.slot, Last: last, Body: x.scratch.B}
+	flush, err := conn.Append(&x.message)
+	large := err == nil && x.message.Large()
+	switch {
+	case large:
+		x.sending = &x.message
+	case err == nil && last:
+		x.ended = true
+	}
+	x.mu.Unlock()
+	if flush {
+		conn.Flush(x.conn.crowd())
+	}
+	if large {
+		return x.sendLarge(seq)
+	}
+	return err
+}
+
+// sendLarge waits until a large result is written. If the command ends before,
+// the result is given up by whoever ended it.
+func (x *command[T]) sendLarge(seq base.Seq) error {
+	conn := x.conn.conn
+	err := conn.Wait(context.Background(), &x.message)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	progress := conn.Progress(&x.message)
+	if progress == transport.Cut {
+		x.scratch.B = nil // a piece of it may still be on its way
+	}
+	x.hasEnded()
+	x.sending = nil
+	switch {
+	case progress == transport.Whole:
+		return nil
+	case err != nil:
+		return err
+	}
+	return x.checkLocked(seq)
+}
