@@ -77,7 +77,7 @@ func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T],
 		Timeout: waiting.left(), SeqTo: s,
 	}
 	s.mu.Lock()
-	s.owner, s.results, s.deadline = k.owner, k.results, k.deadline
+	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, k.deadline, max(k.credit, 1)
 	s.mu.Unlock()
 	if !k.deadline.IsZero() {
 		c.wheel.Start(&s.timer, time.Until(k.deadline))

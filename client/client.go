@@ -124,7 +124,7 @@ func NewReconnect[T any](ctx context.Context, codec Codec[T], dial Dialer, conf 
 
 // dial makes a link to the server that the Dialer finds.
 func (c *Client[T]) dial(ctx context.Context, dial Dialer) (*link[T], error) {
-	nc, err := dial(ctx)
+	nc, err := tryDial(ctx, dial)
 	if err == nil && nc == nil {
 		err = errors.New("the dialer returned no connection")
 	}
@@ -132,6 +132,16 @@ func (c *Client[T]) dial(ctx context.Context, dial Dialer) (*link[T], error) {
 		return nil, unsent(base.ErrNotConnected, "can't connect", err)
 	}
 	return c.open(ctx, nc)
+}
+
+// tryDial calls a Dialer. A panic of it is an error.
+func tryDial(ctx context.Context, dial Dialer) (nc net.Conn, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			nc, err = nil, &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the dialer panicked: %v", v)}
+		}
+	}()
+	return dial(ctx)
 }
 
 // open makes a link over nc. Its goroutine is not started yet.
@@ -177,7 +187,7 @@ func (c *Client[T]) delegateConf(l *link[T]) delegate.ClientConf {
 	return delegate.ClientConf{
 		ConnConf: delegate.ConnConf{
 			Transport: c.conf.Transport, HelloTimeout: c.conf.SysDataReceiveTimeout,
-			WriteTimeout: c.conf.WriteTimeout, LastSeq: &c.lastSeq, Decode: l.decodeStream,
+			WriteTimeout: c.conf.WriteTimeout, LastSeq: &c.lastSeq, Decode: l.decodeStream, Open: l.isOpen,
 		},
 		MaxResultSize: c.conf.MaxResultSize, MaxInFlight: maxInFlight,
 		ServerInfo: c.conf.ServerInfo, CheckServerInfo: c.conf.CheckServerInfo,

@@ -63,7 +63,8 @@ type Conf struct {
 	WriteTimeout time.Duration
 	// ServerInfo is the one that the server must have; nil: "default".
 	ServerInfo []byte
-	// CheckServerInfo, if set, decides instead of comparing with ServerInfo.
+	// CheckServerInfo, if set, decides instead of comparing with ServerInfo. It is
+	// called in the hello of each connection, one at a time. An error ends the client.
 	CheckServerInfo func(info []byte) error
 	// UnexpectedResultCallback, if set, hears of results that nobody waits for.
 	UnexpectedResultCallback UnexpectedResultCallback
@@ -108,6 +109,9 @@ func (conf Conf) withDefaults() (Conf, error) {
 		if v < 0 {
 			return conf, confError(base.ErrConf, "%s is negative", name)
 		}
+	}
+	if len(conf.ServerInfo) > transport.MaxServerInfo {
+		return conf, confError(base.ErrConf, "ServerInfo has %d bytes, the limit is %d", len(conf.ServerInfo), transport.MaxServerInfo)
 	}
 	if conf.Session {
 		return conf, confError(base.ErrUnsupported, "Session is not supported yet")

@@ -97,7 +97,7 @@ func TestServerInfo(t *testing.T) {
 					c.Close()
 					return
 				}
-				want(t, err, base.Rejected, base.ErrServerInfo, test.is)
+				want(t, err, base.NotSent, base.ErrServerInfo, test.is)
 				closed(t, conn)
 			})
 		})

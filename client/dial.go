@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 
 	"github.com/cmdstream/cmdstream/delegate"
@@ -31,6 +33,11 @@ func network(network, addr string) Dialer {
 func TLS(addr string, conf *tls.Config) Dialer {
 	return func(ctx context.Context) (net.Conn, error) {
 		d := tls.Dialer{Config: conf}
-		return d.DialContext(ctx, "tcp", addr)
+		nc, err := d.DialContext(ctx, "tcp", addr)
+		var dialing *net.OpError
+		if err != nil && !(errors.As(err, &dialing) && dialing.Op == "dial") {
+			err = fmt.Errorf("the TLS handshake with %s failed (does it speak TLS?): %w", addr, err)
+		}
+		return nc, err
 	}
 }

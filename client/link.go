@@ -20,7 +20,6 @@ type link[T any] struct {
 	maxCmdSize int
 	limit      int // of slots
 	since      time.Time
-	done       chan struct{} // closed when the link's goroutine has ended
 
 	table atomic.Pointer[[]*slot[T]] // by index; replaced when it grows
 
@@ -39,7 +38,7 @@ type link[T any] struct {
 const maxStrays = 1000
 
 func newLink[T any](c *Client[T]) *link[T] {
-	l := &link[T]{client: c, since: time.Now(), done: make(chan struct{})}
+	l := &link[T]{client: c, since: time.Now()}
 	l.table.Store(new([]*slot[T]))
 	return l
 }
@@ -58,6 +57,15 @@ func (l *link[T]) begin(conn *transport.Conn, settings transport.ServerSettings)
 			return l.open > 0
 		})
 	}
+}
+
+// isOpen tells a transport whether a command is open on a slot.
+func (l *link[T]) isOpen(index int) bool {
+	s := l.lookup(index)
+	if s != nil {
+		s.mu.Unlock()
+	}
+	return s != nil
 }
 
 // decodeStream is for transports that decode themselves: the result on a slot,
@@ -161,7 +169,8 @@ func (l *link[T]) release(s *slot[T]) {
 		l.client.wheel.Stop(&s.timer)
 	}
 	s.mu.Lock()
-	s.owner, s.sent, s.cmd, s.results = nobody, false, nil, nil
+	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
+	s.granted, s.got = 0, 0
 	s.deadline, s.expired, s.final, s.ended, s.err, s.lost = time.Time{}, false, false, false, nil, nil
 	s.queued = false
 	s.makeSpace()
@@ -216,7 +225,6 @@ func (l *link[T]) leave(reason error) {
 // run reads the link until it ends, and settles its open commands. It is the
 // link's goroutine.
 func (l *link[T]) run() {
-	defer close(l.done)
 	reason := l.read()
 	l.leave(reason)
 	l.conn.Join()

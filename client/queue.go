@@ -1,6 +1,9 @@
 package client
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // queue handles what is added to it, one after another, in a goroutine that
 // exists only while there is something to handle.
@@ -23,34 +26,52 @@ func (q *queue[E]) add(e E) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items = append(q.items, e)
-	if q.running {
-		return
-	}
-	q.running = true
-	if q.tasks == nil {
-		go q.run()
-	} else {
-		q.tasks.Go(q.run)
+	if !q.running {
+		q.start()
 	}
 }
 
 func (q *queue[E]) run() {
+	var items []E // on their way
+	var next int  // the first of them that was not handled
+	empty := false
+	defer func() {
+		if empty {
+			return
+		}
+		// The user's code ended this goroutine by runtime.Goexit: another goes on.
+		q.mu.Lock()
+		q.items = slices.Concat(items[next:], q.items)
+		q.start()
+		q.mu.Unlock()
+	}()
 	for {
 		q.mu.Lock()
 		if len(q.items) == 0 {
-			q.running = false
+			q.running, empty = false, true
 			q.mu.Unlock()
 			return
 		}
-		items := q.items
+		items, next = q.items, 0
 		q.items, q.spare = q.spare[:0], nil
 		q.mu.Unlock()
-		for _, e := range items {
-			q.handle(e)
+		for next < len(items) {
+			next++
+			q.handle(items[next-1])
 		}
 		clear(items)
 		q.mu.Lock()
 		q.spare = items[:0]
 		q.mu.Unlock()
+	}
+}
+
+// start starts the goroutine. The caller holds mu.
+func (q *queue[E]) start() {
+	q.running = true
+	if q.tasks == nil {
+		go q.run()
+	} else {
+		q.tasks.Go(q.run)
 	}
 }

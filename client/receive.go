@@ -21,7 +21,7 @@ func (l *link[T]) read() (reason error) {
 			err = l.failure(&m)
 		case transport.Goaway:
 			l.client.leave(l, &base.Error{
-				Outcome: base.Rejected, Code: base.ErrDraining, RetryAfter: m.RetryAfter,
+				Outcome: base.Rejected, Code: base.ErrDraining, Remote: true, RetryAfter: m.RetryAfter,
 				Message: "the server takes no more commands: " + m.Reason,
 			})
 		}
@@ -52,6 +52,10 @@ func (l *link[T]) result(m *transport.Message) error {
 	s := l.lookup(m.Slot)
 	if s == nil {
 		return l.stray(m)
+	}
+	if s.got++; s.got > s.granted && l.conn.Supports(transport.Credit) {
+		s.mu.Unlock()
+		return transport.BrokenRule("%d results came on slot %d, where there was credit for %d", s.got, m.Slot, s.granted)
 	}
 	if m.Last && !l.completed.Load() {
 		l.completed.Store(true)
@@ -152,7 +156,7 @@ func (l *link[T]) stray(m *transport.Message) error {
 		return transport.BrokenRule("more than %d results and failures came for no open command", maxStrays)
 	}
 	l.client.conf.Logger.Warn("the server sent a result or failure for no open command", "slot", m.Slot, "seq", m.Seq)
-	if m.Kind != transport.Result || m.Err != nil {
+	if m.Kind != transport.Result || m.Err != nil || m.Owned { // a large one is not worth its memory
 		return nil
 	}
 	o := orphan[T]{seq: m.Seq}

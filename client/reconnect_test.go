@@ -37,7 +37,7 @@ func TestTheFirstDialFails(t *testing.T) {
 
 		other := serve(t, echo, serverConf{ServerInfo: []byte("another")})
 		_, err = client.NewReconnect(t.Context(), codec{}, other.Dial, client.Conf{})
-		want(t, err, base.Rejected, base.ErrServerInfo)
+		want(t, err, base.NotSent, base.ErrServerInfo)
 	})
 }
 
@@ -399,9 +399,9 @@ func TestAnotherServerAfterTheReconnect(t *testing.T) {
 		}()
 		p.nc.Close()
 		_, err := c.Do(t.Context(), command{})
-		want(t, err, base.Rejected, base.ErrServerInfo)
+		want(t, err, base.NotSent, base.ErrServerInfo)
 		<-c.Done()
-		want(t, c.Err(), base.Rejected, base.ErrServerInfo)
+		want(t, c.Err(), base.NotSent, base.ErrServerInfo)
 		synctest.Wait()
 		if got := states.String(); got != "connected, connecting, closed" {
 			t.Errorf("got %s", got)

@@ -10,9 +10,10 @@ import (
 // after another. It returns once the command is in the send buffer; while that,
 // or the number of commands in flight, is at its limit, or there is no
 // connection, it waits up to Conf.SendTimeout. The error is an *base.Error with
-// outcome NotSent, and nothing goes into results.
+// outcome NotSent or Rejected, and nothing goes into results.
 //
-// One channel may serve many commands. A full channel holds up the results of
+// The results of all commands of Send are decoded by one goroutine: a codec that
+// waits for something holds up all of them. One channel may serve many commands. A full channel holds up the results of
 // its own commands and of no others: the server waits once as many results as
 // the channel has room for, 1 to 16, are on their way. The errors that Close
 // ends commands with are dropped if results does not take them within a quarter

@@ -415,6 +415,7 @@ func TestAnUnexpectedResultThatCantBeDecoded(t *testing.T) {
 		c.Forget(mustSend(t, c, command{}, make(chan base.AsyncResult)))
 		f := p.expect(kindCommand)
 		p.send(kindResult, 0, f.Slot, []byte{0})
+		p.expect(kindCredit)
 		p.item(f.Slot, 2)
 		synctest.Wait()
 		if got := told.numbers(); fmt.Sprint(got) != "[2]" {

@@ -42,6 +42,9 @@ type slot[T any] struct {
 	mu       sync.Mutex // protects what follows
 	owner    owner
 	sent     bool // the command was appended
+	canceled bool // the server was told that nobody wants the command any more
+	granted  int  // results that the server may have sent by now, where the wire has credit
+	got      int  // results that have come
 	cmd      base.Cmd[T]
 	results  chan<- base.AsyncResult // of Send
 	deadline time.Time               // by Conf.Timeout; zero: none
@@ -200,6 +203,7 @@ func (s *slot[T]) giveUp() bool {
 		return false
 	}
 	s.owner, s.results, s.queued = nobody, nil, false // from now on the reader sees to the slot
+	s.canceled = true
 	flush := false
 	switch {
 	case s.message.Large() && conn.Progress(&s.message) == transport.Cut:
@@ -241,7 +245,8 @@ func (s *slot[T]) giveCredit(seq base.Seq, n int) {
 	}
 	s.mu.Lock()
 	flush := false
-	if base.Seq(s.seq.Load()) == seq && !s.ended {
+	if base.Seq(s.seq.Load()) == seq && !s.ended && !s.canceled {
+		s.granted += n
 		flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: n})
 	}
 	s.mu.Unlock()

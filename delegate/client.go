@@ -22,6 +22,8 @@ type ConnConf struct {
 	WriteTimeout time.Duration
 	// Decode decodes the bodies of a transport that can't tell where they end.
 	Decode func(slot int, r transport.Reader) (any, error)
+	// Open tells which slots a client has commands on; nil at a server.
+	Open func(slot int) bool
 	// LastSeq counts the client's commands; nil at a server.
 	LastSeq *atomic.Int64
 }
@@ -43,7 +45,7 @@ type ClientConf struct {
 
 // Connect says hello to the server at the other end of nc. The settings in the
 // returned hello have no zeros. On an error it closes nc; the error is an
-// *Error with outcome NotSent.
+// *Error with outcome NotSent, or Rejected if the server refuses the client.
 func Connect(ctx context.Context, nc net.Conn, conf ClientConf) (*transport.Conn, transport.Hello, error) {
 	var conn *transport.Conn
 	var hello transport.Hello
@@ -52,7 +54,7 @@ func Connect(ctx context.Context, nc net.Conn, conf ClientConf) (*transport.Conn
 			return err
 		}
 		conn = newConn(nc, conf.Transport, transport.Options{
-			MaxBody: conf.MaxResultSize, MaxSlots: conf.MaxInFlight, Decode: conf.Decode,
+			MaxBody: conf.MaxResultSize, MaxSlots: conf.MaxInFlight, Decode: conf.Decode, Open: conf.Open,
 		}, conf.ConnConf)
 		// A server that refuses may close before it reads, so that the write
 		// fails; what it has to say counts more than that.
@@ -80,10 +82,15 @@ func Connect(ctx context.Context, nc net.Conn, conf ClientConf) (*transport.Conn
 	return conn, hello, nil
 }
 
-func (conf ClientConf) checkServerInfo(info []byte) error {
+func (conf ClientConf) checkServerInfo(info []byte) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &base.Error{Outcome: base.NotSent, Code: base.ErrServerInfo, Message: fmt.Sprintf("CheckServerInfo panicked: %v", v)}
+		}
+	}()
 	if conf.CheckServerInfo != nil {
 		if err := conf.CheckServerInfo(bytes.Clone(info)); err != nil {
-			return &base.Error{Outcome: base.Rejected, Code: base.ErrServerInfo, Message: "the server's ServerInfo was refused", Err: err}
+			return &base.Error{Outcome: base.NotSent, Code: base.ErrServerInfo, Message: "the server's ServerInfo was refused", Err: err}
 		}
 		return nil
 	}
@@ -92,7 +99,7 @@ func (conf ClientConf) checkServerInfo(info []byte) error {
 		want = []byte(DefaultServerInfo)
 	}
 	if !bytes.Equal(info, want) {
-		return &base.Error{Outcome: base.Rejected, Code: base.ErrServerInfo, Message: fmt.Sprintf("the server's ServerInfo is %.64q, this client expects %.64q", info, want)}
+		return &base.Error{Outcome: base.NotSent, Code: base.ErrServerInfo, Message: fmt.Sprintf("the server's ServerInfo is %.64q, this client expects %.64q", info, want)}
 	}
 	return nil
 }
@@ -118,6 +125,6 @@ func refusal(hello transport.Hello) error {
 	}
 	return &base.Error{
 		Outcome: base.Rejected, Code: known.code, Message: known.text,
-		RetryAfter: hello.RetryAfter,
+		Remote: true, RetryAfter: hello.RetryAfter,
 	}
 }

@@ -41,6 +41,7 @@ type command[T any] struct {
 	ended    bool               // its last frame was appended: the slot is the client's again
 	running  bool               // its Exec has not returned yet
 	started  bool               // its codec, and then its Exec, was called
+	results  int                // that were sent
 	sending  *transport.Message // a large result on its way
 }
 
@@ -82,7 +83,7 @@ func (x *command[T]) begin(m *transport.Message, at time.Time) {
 	}
 	x.mu.Lock()
 	x.seq, x.deadline, x.credit = m.Seq, deadline, credit
-	x.ended, x.running, x.started = false, true, false
+	x.ended, x.running, x.started, x.results = false, true, false, 0
 	x.mu.Unlock()
 	if m.Timeout > 0 {
 		x.conn.handler.wheel.Start(&x.timer, m.Timeout)
@@ -143,6 +144,13 @@ func (x *command[T]) hasEnded() bool {
 		x.ended = x.conn.conn.Progress(m) == transport.Whole
 	}
 	return x.ended
+}
+
+// hasSent tells whether the command has sent a result.
+func (x *command[T]) hasSent() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.results > 0
 }
 
 // over tells whether the command has ended.

@@ -117,18 +117,36 @@ func TestTheInvokerRunsTheCommands(t *testing.T) {
 	})
 }
 
+// once is an Invoker of the user's.
+type once struct{ handler.Invoker[World] }
+
 // A policy in an Invoker may refuse a command before it runs it. Exec can't say
 // so of another command, which it has sent to another server: it has run itself.
 func TestWhoMayReject(t *testing.T) {
+	refusal := &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: "not now"}
+	test(t, commands{"refused": func(call) error { return refusal }}, nil, func(t *testing.T, s *setup) {
+		s.command(0, "refused")
+		s.expect("0: failed, busy: not now") // it ran to say so
+	})
 	test(t, commands{
-		"refused":    func(call) error { return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: "not now"} },
+		"refused": func(call) error { return refusal },
+		"half-way": func(c call) error {
+			if err := c.send("one"); err != nil {
+				return err
+			}
+			return refusal
+		},
 		"downstream": func(call) error { return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Cmd: "Other", Seq: 3} },
 		"remote": func(call) error {
 			return &base.Error{Outcome: base.Rejected, Code: base.ErrDraining, Remote: true, Message: "draining"}
 		},
-	}, nil, func(t *testing.T, s *setup) {
+	}, func(s *setup) {
+		s.conf.Invoker = once{s.conf.Invoker}
+	}, func(t *testing.T, s *setup) {
 		s.command(0, "refused")
 		s.expect("0: rejected, busy: not now")
+		s.command(0, "half-way")
+		s.expect("0: one", "0: failed, busy: not now")
 		s.command(0, "downstream")
 		s.expect("0: failed, busy: cmdstream: command Other (seq 3): busy (outcome: rejected)")
 		s.command(0, "remote")

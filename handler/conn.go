@@ -126,7 +126,7 @@ func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
 // last frame.
 const (
 	maxStrays        = 1000
-	straysPerCommand = 16
+	straysPerCommand = 64
 )
 
 // stray counts a message that crossed the end of its command.
@@ -209,7 +209,7 @@ func (c *Conn[T]) record(m *transport.Message) (*command[T], error) {
 		switch {
 		case !ended:
 			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, seq)
-		case m.Seq <= seq:
+		case m.Seq <= seq && c.conn.Supports(transport.Credit): // the plain wire has no slots to speak of
 			return nil, transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
 		case busy:
 			x.place = len(c.left)

@@ -81,9 +81,9 @@ func (x *command[T]) expire() {
 	}
 }
 
-// failureOf is the failure that tells the client of an error of Exec. That the
-// command was rejected is believed of an Invoker, but not of an error that comes
-// from another command, which this one had sent to another server: this one ran.
+// failureOf is the failure that tells the client of an error of Exec, an Invoker or
+// a codec. That the command was rejected is not believed of an error that comes from
+// another server, or from a command that was sent there: this one may have run.
 func failureOf(err error) *base.Error {
 	failure := &base.Error{Outcome: base.Failed, Code: base.ErrExec, Message: errorText(err)}
 	var e *base.Error

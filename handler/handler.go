@@ -14,9 +14,10 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-// Invoker runs commands. Invoke is called in the command's own goroutine; it
-// should call cmd.Exec with a receiver and the arguments that it was given. What
-// it returns ends the command as if Exec had returned it.
+// Invoker runs commands. Invoke is called in the command's own goroutine, by many
+// at once; it should call cmd.Exec with a receiver and the arguments that it was
+// given. What it returns ends the command as if Exec had returned it. An *Error of
+// its own with outcome Rejected tells the client that the command was not run.
 type Invoker[T any] interface {
 	Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error
 }
@@ -47,8 +48,9 @@ type Panic struct {
 // Handler serves the connections of one server. It is safe for concurrent use.
 type Handler[T any] struct {
 	Conf[T]
-	pool  *Pool
-	wheel *wheel.Wheel
+	custom bool // Invoker is the user's: it may reject a command without having run it
+	pool   *Pool
+	wheel  *wheel.Wheel
 }
 
 // Conf is what a Handler needs. There are no defaults: the server has set all.
@@ -67,7 +69,8 @@ type Conf[T any] struct {
 
 // New returns a Handler that runs commands in the goroutines of pool.
 func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
-	return &Handler[T]{Conf: conf, pool: pool, wheel: wheel.New()}
+	_, usual := conf.Invoker.(invoker[T])
+	return &Handler[T]{Conf: conf, custom: !usual, pool: pool, wheel: wheel.New()}
 }
 
 // Close stops the Handler's timers. Its connections have ended before.

@@ -45,11 +45,11 @@ func TestBrokenRules(t *testing.T) {
 			func(s *setup) { s.command(8, "echo") },
 		},
 		"a flood of cancels": {
-			"1017 cancels and credits came for commands that had ended, of 1",
+			"1065 cancels and credits came for commands that had ended, of 1",
 			func(s *setup) {
 				s.command(0, "echo")
 				synctest.Wait()
-				for range 1017 {
+				for range 1065 {
 					s.write(frame(wire.KindCancel, 0, 0, nil))
 				}
 			},
@@ -97,7 +97,7 @@ func TestStraysWithinTheirBudget(t *testing.T) {
 	test(t, commands{"echo": echo}, nil, func(t *testing.T, s *setup) {
 		s.command(0, "echo")
 		synctest.Wait()
-		for range 1016 {
+		for range 1064 {
 			s.write(frame(wire.KindCredit, 0, 0, []byte{1}))
 		}
 		s.command(0, "echo")

@@ -84,7 +84,11 @@ func (c *Conn[T]) conclude(x *command[T], seq base.Seq, err error) *base.Error {
 	case over:
 		return nil
 	case err != nil:
-		return failureOf(err)
+		failure := failureOf(err)
+		if !c.handler.custom || x.hasSent() {
+			failure.Outcome = base.Failed // for it has run
+		}
+		return failure
 	}
 	return &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
 }

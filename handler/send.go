@@ -110,6 +110,9 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	x.message = transport.Message{Kind: transport.Result, Slot: x.slot, Last: last, Body: x.scratch.B}
 	flush, err := conn.Append(&x.message)
 	large := err == nil && x.message.Large()
+	if err == nil {
+		x.results++
+	}
 	switch {
 	case large:
 		x.sending = &x.message

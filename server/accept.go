@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -89,11 +90,20 @@ func (s *Server) start(nc net.Conn) {
 
 // hello answers a client's hello and has its commands run.
 func (s *Server) hello(nc net.Conn) {
-	defer func() { <-s.hellos }()
+	placed := false
+	defer func() {
+		<-s.hellos
+		if v := recover(); v != nil { // of a callback of the TLSConfig, or a Transport
+			s.logger.Error("a hello panicked", "remote", nc.RemoteAddr(), "value", v, "stack", string(debug.Stack()))
+			nc.Close()
+			if placed {
+				s.freePlace(nil)
+			}
+		}
+	}()
 	if s.conf.wrap != nil {
 		nc = s.conf.wrap(nc)
 	}
-	placed := false
 	conf := s.conf.delegate
 	conf.Admit = func() (transport.Status, string, time.Duration) {
 		status, text, retryAfter := s.takePlace()

@@ -13,6 +13,10 @@ import (
 // ctx has been canceled.
 const execGrace = 500 * time.Millisecond
 
+// helloGrace is how long Close waits for hellos and listeners, which end at once
+// unless the user's code, such as a callback of the TLSConfig, holds them.
+const helloGrace = 250 * time.Millisecond
+
 // Shutdown drains the server: it accepts no more connections, tells the clients
 // to send their further commands elsewhere, which it rejects from then on, and
 // waits until the commands that are running have ended and the clients have
@@ -54,7 +58,15 @@ func (s *Server) closeIdle() {
 // return; the error says how many have not.
 func (s *Server) Close() error {
 	s.end(closed, closedError())
-	s.tasks.Wait()
+	hellos := make(chan struct{})
+	go func() {
+		s.tasks.Wait()
+		close(hellos)
+	}()
+	select {
+	case <-hellos:
+	case <-time.After(helloGrace):
+	}
 	running := s.pool.Close(execGrace)
 	s.release()
 	if running > 0 {
@@ -78,7 +90,7 @@ func (s *Server) end(to state, why error) {
 		s.why = why
 	}
 	for l := range s.listeners {
-		l.Close()
+		s.tasks.Go(func() { l.Close() }) // a listener may be the user's own
 	}
 	s.mu.Unlock()
 	if to == closed {

@@ -2,16 +2,27 @@ package transport
 
 import (
 	"crypto/tls"
-	"net"
 	"time"
 )
 
-// closeNow closes nc. Closing TLS sends an alert, for which crypto/tls waits up
-// to five seconds if the peer does not read; here it gets a fraction of one.
-func closeNow(nc net.Conn) {
-	if t, ok := nc.(*tls.Conn); ok {
-		timer := time.AfterFunc(200*time.Millisecond, func() { t.NetConn().Close() })
-		defer timer.Stop()
+// alertTime is how long a failed connection tries to tell its peer by the alert
+// that ends TLS. Package crypto/tls waits for that up to five seconds if the peer
+// does not read.
+const alertTime = 200 * time.Millisecond
+
+// closeNow closes the net.Conn. It never waits: TLS is closed by a goroutine of its
+// own, for which Join waits.
+func (c *Conn) closeNow() {
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		c.nc.Close()
+		close(c.closed)
+		return
 	}
-	nc.Close()
+	go func() {
+		defer close(c.closed)
+		timer := time.AfterFunc(alertTime, func() { t.NetConn().Close() })
+		defer timer.Stop()
+		t.Close()
+	}()
 }

@@ -46,7 +46,8 @@ type Conn struct {
 	lastCommand atomic.Int64 // when a command was last sent, likewise
 	start       time.Time
 
-	done chan struct{} // closed once err is set
+	done   chan struct{} // closed once err is set
+	closed chan struct{} // closed once nc is closed, which comes after that
 
 	mu        sync.Mutex    // protects what follows, and Append of transport
 	err       error         // why the connection ended; set once
@@ -71,7 +72,7 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 	}
 	c := &Conn{
 		nc: nc, transport: transport, nextSeq: lastSeq, writeTimeout: writeTimeout,
-		raw: newRawWriter(nc), start: time.Now(), done: make(chan struct{}),
+		raw: newRawWriter(nc), start: time.Now(), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 	c.drainFunc = c.drain
 	c.at = c.start
@@ -194,12 +195,12 @@ func (c *Conn) Fail(reason error) error {
 	}
 	close(c.done)
 	c.mu.Unlock()
-	closeNow(c.nc)
+	c.closeNow()
 	return err
 }
 
-// Join waits until nobody writes to the failed connection any more. After it,
-// Wrote is final.
+// Join waits until nobody writes to the failed connection any more, and the
+// net.Conn is closed. After it, Wrote is final.
 func (c *Conn) Join() {
 	c.mu.Lock()
 	idle := c.whenIdle()
@@ -207,6 +208,7 @@ func (c *Conn) Join() {
 	if idle != nil {
 		<-idle
 	}
+	<-c.closed
 }
 
 // whenIdle returns a channel that closes when flushing ends; nil: it has. The

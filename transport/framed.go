@@ -9,13 +9,15 @@ import (
 
 // Framed is cmdstream's own wire, version 1: see docs/spec.md.
 func Framed(o Options) Transport {
-	return &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots)}
+	return &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots), isOpen: o.Open}
 }
 
 type framed struct {
 	server   bool
 	maxBody  int
 	maxSlots uint64
+
+	isOpen func(slot int) bool // nil: not known
 
 	// The sending side's.
 	seqOut base.Seq

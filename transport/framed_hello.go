@@ -29,15 +29,15 @@ func (f *framed) ReadHello(r *bufio.Reader, h *Hello) error {
 	if err != nil {
 		return err
 	}
-	fields := make([]byte, length)
-	if _, err := io.ReadFull(r, fields); err != nil {
-		return unexpected(err)
-	}
 	if version != wire.Version && f.server {
-		// The hello itself is what all versions share, so the client can be told.
+		// The form of the hello is what all versions share, so the client can be told.
 		h.Status = Version
 		h.Text = fmt.Sprintf("the server speaks version %d of the protocol, the client version %d", wire.Version, version)
 		return nil
+	}
+	fields := make([]byte, length)
+	if _, err := io.ReadFull(r, fields); err != nil {
+		return unexpected(err)
 	}
 	if f.server {
 		return f.parseClientHello(fields, h)

@@ -134,6 +134,9 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 		m.Body = payload
 		return true, nil
 	}
+	if f.isOpen != nil && !f.isOpen(m.Slot) {
+		return false, BrokenRule("chunks of a result came on slot %d, where no command is open", h.Slot)
+	}
 	total, payload, err := wire.ParseTotal(payload)
 	if err != nil {
 		return false, err

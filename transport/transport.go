@@ -117,9 +117,13 @@ type Options struct {
 	// server, a base.Result at the client), where the wire doesn't say where a
 	// body ends. The slot is -1 where the result belongs to no open command.
 	Decode func(slot int, r Reader) (any, error)
+	// Open, at the client, tells whether a command is open on a slot: no memory is
+	// taken for a result where none is. Nil: not known.
+	Open func(slot int) bool
 }
 
-// Factory makes the transport of one connection: Framed, Plain, or another.
+// Factory makes the transport of one connection: Framed, Plain, or another. It is
+// called by many goroutines at once.
 type Factory func(Options) Transport
 
 // MaxServerInfo is the largest ServerInfo, in bytes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Magic opens every hello.
@@ -59,6 +60,9 @@ func looksLike(b []byte) string {
 		if bytes.HasPrefix(b, []byte(method)) || len(b) >= 3 && bytes.HasPrefix([]byte(method), b) {
 			return "HTTP"
 		}
+	}
+	if n := int(b[0]); n > 0 && n < 0x80 && len(b) > n && utf8.Valid(b[1:n+1]) {
+		return "the plain wire (is only one side set to transport.Plain?)"
 	}
 	return fmt.Sprintf("nothing known, it opens with % x", b[:min(len(b), 8)])
 }

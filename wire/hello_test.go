@@ -166,7 +166,7 @@ func TestForeignPeerIsNamed(t *testing.T) {
 		"\x16\x03\x01\x02\x00":  "TLS (a TLS client on a plain port?)",
 		"\x15\x03\x03\x00\x02":  "a TLS alert",
 		"SSH-2.0-OpenSSH_9.6":   "SSH",
-		"\x07default":           "nothing known, it opens with 07 64 65 66 61 75 6c 74",
+		"\x07default":           "the plain wire (is only one side set to transport.Plain?)",
 		"\x00":                  "it opens with 00",
 		"\xc5cmx":               "it opens with c5 63 6d 78",
 		"\xc5X":                 "it opens with c5 58",
