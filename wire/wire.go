@@ -9,7 +9,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 )
 
 // Version is the version of the protocol that this package speaks.
@@ -60,11 +59,6 @@ func AppendUvarint(dst []byte, v uint64) []byte {
 		v >>= 7
 	}
 	return append(dst, byte(v))
-}
-
-// SizeUvarint returns how many bytes v takes.
-func SizeUvarint(v uint64) int {
-	return (bits.Len64(v|1) + 6) / 7
 }
 
 // ParseUvarint reads a uvarint and returns how many bytes it took. One that is

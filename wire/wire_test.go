@@ -26,9 +26,6 @@ func TestUvarint(t *testing.T) {
 		if got := AppendUvarint(nil, test.v); !bytes.Equal(got, test.bytes) {
 			t.Errorf("%d is encoded as % x, want % x", test.v, got, test.bytes)
 		}
-		if got := SizeUvarint(test.v); got != len(test.bytes) {
-			t.Errorf("the size of %d is %d, want %d", test.v, got, len(test.bytes))
-		}
 		if v, n, err := ParseUvarint(append(test.bytes, 0xff)); v != test.v || n != len(test.bytes) || err != nil {
 			t.Errorf("% x is read as %d in %d bytes, %v", test.bytes, v, n, err)
 		}
@@ -68,9 +65,6 @@ func TestUvarintLikeStandardLibrary(t *testing.T) {
 		want := binary.AppendUvarint(nil, v)
 		if got := AppendUvarint(nil, v); !bytes.Equal(got, want) {
 			t.Fatalf("%d is encoded as % x, want % x", v, got, want)
-		}
-		if SizeUvarint(v) != len(want) {
-			t.Fatalf("the size of %d is %d, want %d", v, SizeUvarint(v), len(want))
 		}
 	}
 }
