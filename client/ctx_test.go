@@ -2,11 +2,14 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,6 +138,43 @@ func TestAReadyResultBeatsAnEndedCtx(t *testing.T) {
 	})
 }
 
+// A result that comes at the very moment when the ctx is found to have ended is
+// not thrown away either.
+func TestAResultThatComesAsTheCtxEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newPeer(t, client.Conf{MaxInFlight: 1})
+		ctx := &endingLate{Context: context.Background(), ending: func() {
+			p.answer(p.expect(kindCommand).Slot, 7)
+			synctest.Wait()
+		}}
+		r, err := c.Do(ctx, command{})
+		if err != nil || r.(result).N != 7 {
+			t.Errorf("got %v, %v", r, err)
+		}
+		if ctx.asked.Load() < 2 {
+			t.Error("the ctx was not asked after the command was sent")
+		}
+	})
+}
+
+// endingLate is a ctx that has ended once the command is sent; ending is called
+// when that is first found out.
+type endingLate struct {
+	context.Context
+	asked  atomic.Int32
+	ending func()
+}
+
+func (e *endingLate) Err() error {
+	switch e.asked.Add(1) {
+	case 1:
+		return nil
+	case 2:
+		e.ending()
+	}
+	return context.Canceled
+}
+
 func pull(c *client.Client[receiver], ctx context.Context) (func() (base.Result, error, bool), func()) {
 	return iter.Pull2(c.Results(ctx, command{}))
 }
@@ -208,6 +248,57 @@ func fill(t testing.TB, c *client.Client[receiver]) {
 	}
 }
 
+// The answer that came in time is not held up by what can't be written any more:
+// the client's own end of a TLS connection says goodbye when it is closed.
+func TestTheLastAnswerOfAServerThatDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		cert, _ := certificate(t)
+		l, s := serveOn(t, memnet.Listen(), func(ctx context.Context, cmd command, seq base.Seq, proxy base.Proxy) error {
+			time.Sleep(90 * time.Millisecond)
+			return echo(ctx, cmd, seq, proxy)
+		}, serverConf{TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}})
+		conn, err := l.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stuck := &stuckWriter{Conn: conn, closed: make(chan struct{})}
+		defer stuck.Close()
+		c := over(t, tls.Client(stuck, &tls.Config{InsecureSkipVerify: true}), codec{}, client.Conf{})
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		done := start(ctx, c, command{N: 1})
+		time.Sleep(10 * time.Millisecond)
+		stuck.on.Store(true)
+		go s.Shutdown(context.Background())
+		if o := <-done; o.n != 1 || o.err != nil {
+			t.Errorf("got %+v", o)
+		}
+		took(t, begin, 90*time.Millisecond)
+	})
+}
+
+// stuckWriter's writes hang once on is set, until Close.
+type stuckWriter struct {
+	net.Conn
+	on     atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (s *stuckWriter) Write(b []byte) (int, error) {
+	if s.on.Load() {
+		<-s.closed
+		return 0, net.ErrClosed
+	}
+	return s.Conn.Write(b)
+}
+
+func (s *stuckWriter) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return s.Conn.Close()
+}
+
 func TestTimeoutOfDo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := newPeer(t, client.Conf{Timeout: time.Second, MaxInFlight: 2})
@@ -263,6 +354,35 @@ func TestTimeoutWhileTheCommandWaits(t *testing.T) {
 		want(t, err, base.NotSent, base.ErrDeadline, context.DeadlineExceeded)
 		want(t, (<-second).err, base.Unknown, base.ErrDeadline)
 		cancel()
+	})
+}
+
+// What is left of Timeout is on the wire also after waiting for room in the send
+// buffer.
+func TestTheTimeLeftAfterWaitingForRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		conn, nc := memnet.PipeSize(16 << 10)
+		p := onConn(t, nc)
+		go p.hello(wireHello(0))
+		c := over(t, conn, codec{}, client.Conf{Timeout: 10 * time.Second})
+		const sent = 60 // not all of them fit
+		results := make(chan base.AsyncResult, sent)
+		for range sent {
+			go c.Send(command{Body: make([]byte, 7<<10)}, results)
+			synctest.Wait()
+		}
+		time.Sleep(4 * time.Second)
+		var left []uint64
+		for range sent {
+			left = append(left, p.expect(kindCommand).Extras.Timeout)
+			synctest.Wait()
+		}
+		if left[0] != 10e6 {
+			t.Errorf("the wire tells %d µs for the first command, want 10 s", left[0])
+		}
+		if last := left[sent-1]; last > 6e6 {
+			t.Errorf("the wire tells %d µs for the last command, want 6 s", last)
+		}
 	})
 }
 

@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"context"
+	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -83,6 +85,54 @@ func TestBytesThatWereNotWritten(t *testing.T) {
 			t.Errorf("got %v", ends)
 		}
 	})
+}
+
+// A write that had reached the server may return only after the connection was
+// found to be lost: the command may have run.
+func TestAWriteThatReturnsAfterTheEnd(t *testing.T) {
+	for name, size := range map[string]int{"written behind Do's back": 0, "written by Do": 9 << 10} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 { // who comes first is up to the scheduler
+				bubble(t, func(t *testing.T) {
+					conn, p := newPipe(t)
+					go p.hello(wireHello(0))
+					w := &lateWriter{Conn: conn, closed: make(chan struct{})}
+					c := over(t, w, codec{}, client.Conf{})
+					synctest.Wait()
+					w.longerThan.Store(int64(size))
+					w.late.Store(true)
+					done := start(t.Context(), c, command{Body: make([]byte, size)})
+					p.expect(kindCommand) // the server has it
+					p.nc.Close()
+					want(t, (<-done).err, base.Unknown, base.ErrConnLost)
+				})
+			}
+		})
+	}
+}
+
+// lateWriter's writes have reached the peer, but once late is set the longer ones
+// return only after Close.
+type lateWriter struct {
+	net.Conn
+	late       atomic.Bool
+	longerThan atomic.Int64
+	once       sync.Once
+	closed     chan struct{}
+}
+
+func (w *lateWriter) Write(b []byte) (int, error) {
+	n, err := w.Conn.Write(b)
+	if w.late.Load() && int64(len(b)) > w.longerThan.Load() {
+		<-w.closed
+		time.Sleep(time.Millisecond) // it is slow to wake up
+	}
+	return n, err
+}
+
+func (w *lateWriter) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	return w.Conn.Close()
 }
 
 // A server that does not read for WriteTimeout, while there is something to write.

@@ -45,28 +45,41 @@ func (c *Client[T]) orphan(o orphan[T]) (credit int) {
 }
 
 // tellOrphan calls the callback, and lets the server send as many more results.
+// Should the callback end the goroutine, the rest is told by the next one.
 func (c *Client[T]) tellOrphan(o orphan[T]) {
-	from := 0
+	told, from := 0, 0
+	defer func() {
+		if o.slot != nil {
+			o.slot.giveCredit(o.seq, told)
+		}
+		if rest := (orphan[T]{slot: o.slot, seq: o.seq, cmd: o.cmd}); told < len(o.items) {
+			rest.copy(&o.inbox, told, from)
+			c.orphans.add(rest)
+		}
+	}()
 	for _, it := range o.items {
-		if it.err != nil {
-			continue
+		body := it.owned
+		if body == nil && it.value == nil && it.err == nil {
+			body = o.bytes[from:it.end]
+			from = it.end
 		}
-		result := it.value
-		if result == nil {
-			body := it.owned
-			if body == nil {
-				body = o.bytes[from:it.end]
-				from = it.end
-			}
-			var err error
-			if result, err = c.decode(o.cmd, &transport.Body{B: body}); err != nil {
-				c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
-				continue
-			}
+		told++
+		c.tellResult(o, it, body)
+	}
+}
+
+// tellResult tells the callback of one result.
+func (c *Client[T]) tellResult(o orphan[T], it item, body []byte) {
+	if it.err != nil {
+		return
+	}
+	result := it.value
+	if result == nil {
+		var err error
+		if result, err = c.decode(o.cmd, &transport.Body{B: body}); err != nil {
+			c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
+			return
 		}
-		c.guard("UnexpectedResultCallback", func() { c.conf.UnexpectedResultCallback(o.seq, result) })
 	}
-	if o.slot != nil {
-		o.slot.giveCredit(o.seq, len(o.items))
-	}
+	c.guard("UnexpectedResultCallback", func() { c.conf.UnexpectedResultCallback(o.seq, result) })
 }

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -189,6 +190,37 @@ func TestAResultThatIsTooLarge(t *testing.T) {
 	})
 }
 
+// A server that ignores the credit is cut with the first result too many, before
+// it can fill the client's memory.
+func TestAServerThatIgnoresTheCredit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newPeer(t, client.Conf{})
+		hold := make(chan bool)
+		ended := make(chan error, 1)
+		go func() {
+			for _, err := range c.Results(context.Background(), command{}) {
+				if err != nil {
+					ended <- err
+				}
+				<-hold
+			}
+		}()
+		f := p.expect(kindCommand)
+		for n := range f.Extras.Credit {
+			p.item(f.Slot, int(n))
+		}
+		synctest.Wait()
+		if err := c.Err(); err != nil {
+			t.Errorf("the client ended within the credit: %v", err)
+		}
+		p.item(f.Slot, 0)
+		<-c.Done()
+		want(t, c.Err(), base.Unknown, base.ErrProtocol)
+		close(hold)
+		want(t, <-ended, base.Unknown, base.ErrConnLost, base.ErrProtocol)
+	})
+}
+
 // A codec can't refuse a result on the plain wire: where it ends is not known then.
 func TestAResultThatCantBeDecodedOnThePlainWire(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -233,7 +265,7 @@ func TestABadHello(t *testing.T) {
 		"HTTP":            {"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP server", base.ErrProtocol},
 		"a TLS alert":     {"\x15\x03\x03\x00\x02\x02\x28", "TLS", base.ErrProtocol},
 		"a plain server":  {"\x07default", "another protocol", base.ErrProtocol},
-		"another version": {"\xC5cmd\x09\x02\x01\x00", "", nil},
+		"another version": {"\xC5cmd\x09\x04\x01\x02\x00\x00", "version 9", base.ErrVersion},
 		"nothing":         {"", "", base.ErrHello},
 		"a part of it":    {"\xC5cm", "", base.ErrHello},
 	} {
@@ -246,9 +278,7 @@ func TestABadHello(t *testing.T) {
 				if c != nil || err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Fatalf("got %v, want an error about %q", err, test.want)
 				}
-				if test.is != nil {
-					want(t, err, base.NotSent, test.is)
-				}
+				want(t, err, base.NotSent, test.is)
 				if test.is == base.ErrHello {
 					took(t, begin, 3*time.Second)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -150,10 +151,11 @@ func TestStatesOfAClientThatDoesNotReconnect(t *testing.T) {
 // after another and the last one last.
 func TestABadStateCallback(t *testing.T) {
 	for name, do := range map[string]func(c *client.Client[receiver], change client.StateChange){
-		"panics":          func(*client.Client[receiver], client.StateChange) { panic("callback") },
-		"takes its time":  func(*client.Client[receiver], client.StateChange) { time.Sleep(time.Minute) },
-		"sends a command": func(c *client.Client[receiver], _ client.StateChange) { c.Do(context.Background(), command{}) },
-		"asks":            func(c *client.Client[receiver], _ client.StateChange) { c.Has(1); c.Err() },
+		"panics":             func(*client.Client[receiver], client.StateChange) { panic("callback") },
+		"ends its goroutine": func(*client.Client[receiver], client.StateChange) { runtime.Goexit() },
+		"takes its time":     func(*client.Client[receiver], client.StateChange) { time.Sleep(time.Minute) },
+		"sends a command":    func(c *client.Client[receiver], _ client.StateChange) { c.Do(context.Background(), command{}) },
+		"asks":               func(c *client.Client[receiver], _ client.StateChange) { c.Has(1); c.Err() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -406,6 +408,108 @@ func TestAnotherServerAfterTheReconnect(t *testing.T) {
 		if got := states.String(); got != "connected, connecting, closed" {
 			t.Errorf("got %s", got)
 		}
+	})
+}
+
+// A command that was completed shows that the server is well again: the next
+// attempts begin without delay.
+func TestACompletedCommandResetsTheBackoff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		var refuse atomic.Bool
+		var attempts []time.Time
+		accepted := acceptLater(t, l)
+		c := redial(t, func(ctx context.Context) (net.Conn, error) {
+			if refuse.Load() {
+				attempts = append(attempts, time.Now())
+				return nil, syscall.ECONNREFUSED
+			}
+			return l.Dial(ctx)
+		}, client.Conf{})
+		p := <-accepted
+		firstAttempt := func() time.Duration {
+			attempts = nil
+			refuse.Store(true)
+			begin := time.Now()
+			p.nc.Close()
+			time.Sleep(time.Minute) // the backoff grows
+			refuse.Store(false)
+			p = accept(t, l)
+			synctest.Wait()
+			return attempts[0].Sub(begin)
+		}
+		firstAttempt()
+		if d := firstAttempt(); d < 100*time.Millisecond {
+			t.Errorf("without a completed command the first attempt came after %v", d)
+		}
+		done := start(t.Context(), c, command{})
+		p.answer(p.expect(kindCommand).Slot, 1)
+		<-done
+		if d := firstAttempt(); d > 10*time.Millisecond {
+			t.Errorf("after a completed command the first attempt came after %v", d)
+		}
+	})
+}
+
+// A Dialer that panics is an attempt that failed, and not the end of the process.
+func TestADialerThatPanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var states states
+		l := memnet.Listen()
+		dials := 0
+		accepted := acceptLater(t, l)
+		c := redial(t, func(ctx context.Context) (net.Conn, error) {
+			if dials++; dials == 2 {
+				panic("dialer")
+			}
+			return l.Dial(ctx)
+		}, client.Conf{StateCallback: states.callback})
+		p := <-accepted
+		p.nc.Close()
+		p = accept(t, l)
+		done := start(t.Context(), c, command{N: 1})
+		p.answer(p.expect(kindCommand).Slot, 1)
+		if o := <-done; o.n != 1 || o.err != nil {
+			t.Errorf("got %+v", o)
+		}
+		synctest.Wait()
+		if got := states.String(); got != "connected, connecting, connecting 1, connected" {
+			t.Errorf("got %s", got)
+		}
+		if err := states.changes[2].Err; !errors.Is(err, base.ErrPanic) {
+			t.Errorf("the attempt failed with %v", err)
+		}
+
+		_, err := client.NewReconnect(t.Context(), codec{}, func(context.Context) (net.Conn, error) { panic("dialer") }, client.Conf{})
+		want(t, err, base.NotSent, base.ErrPanic)
+	})
+}
+
+// A CheckServerInfo that panics has not accepted the server.
+func TestACheckServerInfoThatPanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		panics := func([]byte) error { panic("check") }
+		l := serve(t, echo, serverConf{})
+		_, err := client.NewReconnect(t.Context(), codec{}, l.Dial, client.Conf{CheckServerInfo: panics})
+		want(t, err, base.NotSent, base.ErrServerInfo)
+
+		l = memnet.Listen()
+		checks := 0
+		accepted := acceptLater(t, l)
+		c := redial(t, l.Dial, client.Conf{CheckServerInfo: func(info []byte) error {
+			if checks++; checks == 2 {
+				return panics(info)
+			}
+			return nil
+		}})
+		p := <-accepted
+		accepted = acceptLater(t, l)
+		p.nc.Close()
+		<-accepted
+		_, err = c.Do(t.Context(), command{})
+		want(t, err, base.NotSent, base.ErrServerInfo)
+		<-c.Done()
+		want(t, c.Err(), base.NotSent, base.ErrServerInfo)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/internal/memnet"
 )
 
 func TestResults(t *testing.T) {
@@ -130,6 +131,35 @@ func TestLeavingTheLoopCancels(t *testing.T) {
 					}
 				}
 				mustDo(t, c, 7)
+			})
+		})
+	}
+}
+
+// What a loop has left behind stands in the way of no later one.
+func TestLeavingTheLoopManyTimes(t *testing.T) {
+	for _, size := range []int{0, 1000, 5000} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				body := make([]byte, size)
+				l := serve(t, func(_ context.Context, cmd command, seq base.Seq, proxy base.Proxy) error {
+					for n := range cmd.N {
+						if err := proxy.Send(seq, result{N: n, Last: n+1 == cmd.N, Body: body}); err != nil {
+							return err
+						}
+					}
+					return nil
+				}, serverConf{})
+				l.OnDial(func(c, _ *memnet.Conn) { c.SetPlan(memnet.Plan{Delay: 5 * time.Millisecond}) })
+				c := dial(t, l, client.Conf{})
+				for loop := range 300 {
+					for _, err := range c.Results(t.Context(), command{N: 1000}) {
+						if err != nil {
+							t.Fatalf("loop %d: %v", loop, err)
+						}
+						break
+					}
+				}
 			})
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -402,6 +403,22 @@ func TestABadCallbackHurtsNobody(t *testing.T) {
 		close(block)
 		synctest.Wait()
 		if fmt.Sprint(got) != "[2 3 4]" {
+			t.Errorf("the callback heard of %v", got)
+		}
+	})
+}
+
+// A callback that ends its goroutine hears of the next results all the same.
+func TestACallbackThatEndsItsGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var told unexpected
+		c := both(t, nil, count, client.Conf{UnexpectedResultCallback: func(seq base.Seq, r base.Result) {
+			told.callback(seq, r)
+			runtime.Goexit()
+		}})
+		c.Forget(mustSend(t, c, command{N: 4}, make(chan base.AsyncResult)))
+		synctest.Wait()
+		if got := told.numbers(); fmt.Sprint(got) != "[1 2 3 4]" {
 			t.Errorf("the callback heard of %v", got)
 		}
 	})
