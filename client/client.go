@@ -129,7 +129,7 @@ func (c *Client[T]) dial(ctx context.Context, dial Dialer) (*link[T], error) {
 		err = errors.New("the dialer returned no connection")
 	}
 	if err != nil {
-		return nil, unsent(base.ErrNotConnected, "can't connect", err)
+		return nil, &base.Error{Outcome: base.NotSent, Code: base.ErrNotConnected, Message: "can't connect", Err: err}
 	}
 	return c.open(ctx, nc)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/handler"
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/server"
 )
@@ -20,11 +21,14 @@ func TestACommandThatAnotherServerRefuses(t *testing.T) {
 		other   serverConf
 		wrapped bool
 		results int // sent before the other server is asked
+		custom  bool
 	}{
-		"is full":                           {serverConf{WorkersCount: 1}, false, 0},
-		"is full, wrapped":                  {serverConf{WorkersCount: 1}, true, 0},
-		"is another one, between results":   {serverConf{ServerInfo: []byte("another")}, false, 1},
-		"is full, wrapped, between results": {serverConf{WorkersCount: 1}, true, 2},
+		"is full":                         {serverConf{WorkersCount: 1}, false, 0, false},
+		"is full, wrapped":                {serverConf{WorkersCount: 1}, true, 0, false},
+		"is full, with an Invoker":        {serverConf{WorkersCount: 1}, false, 0, true},
+		"is full, wrapped, with Invoker":  {serverConf{WorkersCount: 1}, true, 0, true},
+		"is another one, after results":   {serverConf{ServerInfo: []byte("another")}, false, 1, false},
+		"is another one, with an Invoker": {serverConf{ServerInfo: []byte("another")}, true, 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -33,7 +37,7 @@ func TestACommandThatAnotherServerRefuses(t *testing.T) {
 					dial(t, other, client.Conf{}) // takes the one place
 				}
 				ran := 0
-				c := both(t, nil, func(ctx context.Context, _ command, seq base.Seq, proxy base.Proxy) error {
+				exec := receiver(func(ctx context.Context, _ command, seq base.Seq, proxy base.Proxy) error {
 					ran++
 					for n := range test.results {
 						if err := proxy.Send(seq, result{N: n}); err != nil {
@@ -45,7 +49,12 @@ func TestACommandThatAnotherServerRefuses(t *testing.T) {
 						err = fmt.Errorf("the other server: %w", err)
 					}
 					return err
-				}, client.Conf{})
+				})
+				conf := serverConf{}
+				if test.custom {
+					conf.Invoker = invoker{handler.NewInvoker(exec)}
+				}
+				c := dial(t, serve(t, exec, conf), client.Conf{})
 				var last error
 				for _, err := range c.Results(t.Context(), command{}) {
 					last = err
@@ -58,6 +67,9 @@ func TestACommandThatAnotherServerRefuses(t *testing.T) {
 		})
 	}
 }
+
+// invoker is one of the user's, which may reject commands.
+type invoker struct{ handler.Invoker[receiver] }
 
 // connect returns why a client can't connect to l.
 func connect(ctx context.Context, l *memnet.Listener) error {
@@ -79,7 +91,7 @@ func TestACommandWhoseOtherServerDrainsDoesNotRunTwice(t *testing.T) {
 		otherL, other := serveOn(t, memnet.Listen(), echo, serverConf{})
 		ran := 0
 		var first *server.Server
-		exec := func(ctx context.Context, _ command, seq base.Seq, proxy base.Proxy) error {
+		exec := receiver(func(ctx context.Context, _ command, seq base.Seq, proxy base.Proxy) error {
 			if ran++; ran > 1 {
 				return proxy.Send(seq, result{Last: true})
 			}
@@ -96,10 +108,11 @@ func TestACommandWhoseOtherServerDrainsDoesNotRunTwice(t *testing.T) {
 			<-c.Done()
 			time.Sleep(50 * time.Millisecond) // the client has heard that the first server drains
 			return c.Err()
-		}
-		firstL, first1 := serveOn(t, memnet.Listen(), exec, serverConf{})
-		first = first1
-		next := serve(t, exec, serverConf{})
+		})
+		conf := serverConf{Invoker: invoker{handler.NewInvoker(exec)}}
+		firstL, s := serveOn(t, memnet.Listen(), exec, conf)
+		first = s
+		next := serve(t, exec, conf)
 		dials := 0
 		c := redial(t, func(ctx context.Context) (net.Conn, error) {
 			if dials++; dials == 1 {

@@ -439,8 +439,12 @@ func TestACompletedCommandResetsTheBackoff(t *testing.T) {
 			return attempts[0].Sub(begin)
 		}
 		firstAttempt()
-		if d := firstAttempt(); d < 100*time.Millisecond {
-			t.Errorf("without a completed command the first attempt came after %v", d)
+		var longest time.Duration
+		for range 10 { // chance may make some of them short
+			longest = max(longest, firstAttempt())
+		}
+		if longest < 100*time.Millisecond {
+			t.Errorf("without a completed command the first attempt came after %v at the most", longest)
 		}
 		done := start(t.Context(), c, command{})
 		p.answer(p.expect(kindCommand).Slot, 1)
