@@ -244,6 +244,17 @@ func TestCloseInEveryState(t *testing.T) {
 				h.run(c, "wait")
 			},
 		},
+		"TLS, a callback that waits": {
+			conf: server.Conf[World]{TLSConfig: &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				<-hold
+				return serverConf, nil
+			}}},
+			state: func(h *house) {
+				conn := tls.Client(h.dial(), clientConf)
+				go conn.Handshake()
+				synctest.Wait()
+			},
+		},
 		"TLS, half a handshake": {
 			conf:  server.Conf[World]{TLSConfig: serverConf},
 			state: func(h *house) { h.dial().Write([]byte{22, 3, 1}) },

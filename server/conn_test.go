@@ -186,3 +186,28 @@ func TestWithoutTLS(t *testing.T) {
 		}
 	})
 }
+
+// A callback of the TLSConfig that panics costs its connection, and no other.
+func TestAHelloThatPanics(t *testing.T) {
+	serverConf, clientConf := certificates(t)
+	synctest.Test(t, func(t *testing.T) {
+		hellos := 0
+		h := start(t, server.Conf[World]{WorkersCount: 1, TLSConfig: &tls.Config{
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				if hellos++; hellos == 1 {
+					panic("boom")
+				}
+				return serverConf, nil
+			},
+		}}, nil)
+		if _, err := client.New[World](t.Context(), clientCodec{}, tls.Client(h.dial(), clientConf), client.Conf{}); err == nil {
+			t.Error("the first client was taken")
+		}
+		h.expectLog("ERROR", "boom")
+		c, err := client.New[World](t.Context(), clientCodec{}, tls.Client(h.dial(), clientConf), client.Conf{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	})
+}

@@ -24,6 +24,7 @@ func TestFramedRules(t *testing.T) {
 		bytes []byte
 		rule  string
 	}{
+		"chunks where no command is open":    {framedIdle, frame(moreOfResult, 7, 5, 'a'), "chunks of a result came on slot 7, where no command is open"},
 		"an overlong slot":                   {framedServer, []byte{command, 0x80, 0, 0}, "longer than it need be"},
 		"an overflowing length":              {framedServer, append([]byte{command, 0}, bytes.Repeat([]byte{0xff}, 10)...), "overflows"},
 		"an unknown kind":                    {framedServer, []byte{0xa0, 0, 0}, "unknown kind"},

@@ -19,6 +19,11 @@ const maxBody = 4 << 20
 
 func framedClient() Transport { return Framed(Options{MaxBody: maxBody, MaxSlots: 300}) }
 
+// framedIdle is framedClient where no command is open.
+func framedIdle() Transport {
+	return Framed(Options{MaxBody: maxBody, MaxSlots: 300, Open: func(int) bool { return false }})
+}
+
 func framedServer() Transport { return Framed(Options{Server: true, MaxBody: maxBody, MaxSlots: 300}) }
 
 // encode returns the bytes of messages, large ones whole.
