@@ -134,8 +134,8 @@ func (l *link[T]) failure(m *transport.Message) error {
 		return l.stray(m)
 	}
 	// A server may refuse a command before all of it was sent.
-	if s.message.Large() && l.conn.Abort(&s.message) == transport.Cut {
-		s.scratch.B = nil
+	if s.message.Large() {
+		l.conn.Abort(&s.message)
 	}
 	s.ended, s.err = true, s.named(m.Err)
 	if s.owner == nobody && !s.queued {

@@ -136,6 +136,39 @@ func TestLeavingTheLoopCancels(t *testing.T) {
 	}
 }
 
+// A command that was canceled gets no more credit: its server has ended it.
+func TestACanceledCommandGetsNoCredit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newPeer(t, client.Conf{})
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			for range c.Results(t.Context(), command{}) {
+				break
+			}
+		}()
+		f := p.expect(kindCommand)
+		p.item(f.Slot, 1)
+		<-left
+		p.expect(kindCancel)
+		for n := range 40 { // they crossed the cancel
+			p.item(f.Slot, n+2)
+		}
+		p.fail(f.Slot, wireFailure(base.Unknown, base.ErrCanceled))
+		synctest.Wait()
+		done := start(t.Context(), c, command{})
+		next, _ := p.read()
+		if next.Kind != kindCommand {
+			t.Errorf("the next frame is a %v", next.Kind)
+			next = p.expect(kindCommand)
+		}
+		p.answer(next.Slot, 5)
+		if err := (<-done).err; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // What a loop has left behind stands in the way of no later one.
 func TestLeavingTheLoopManyTimes(t *testing.T) {
 	for _, size := range []int{0, 1000, 5000} {

@@ -205,13 +205,10 @@ func (s *slot[T]) giveUp() bool {
 	s.owner, s.results, s.queued = nobody, nil, false // from now on the reader sees to the slot
 	s.canceled = true
 	flush := false
-	switch {
-	case s.message.Large() && conn.Progress(&s.message) == transport.Cut:
-		s.scratch.B = nil // a piece of it may still be on its way
-	case conn.Supports(transport.Cancel):
+	cut := s.message.Large() && conn.Progress(&s.message) == transport.Cut // its last piece says enough
+	if !cut && conn.Supports(transport.Cancel) {
 		flush, _ = conn.Append(&transport.Message{Kind: transport.Cancel, Slot: s.index})
 	}
-	s.link.client.wheel.Stop(&s.timer)
 	s.link.client.orphan(s.leftovers())
 	s.mu.Unlock()
 	if flush {

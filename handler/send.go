@@ -137,9 +137,6 @@ func (x *command[T]) sendLarge(seq base.Seq) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	progress := conn.Progress(&x.message)
-	if progress == transport.Cut {
-		x.scratch.B = nil // a piece of it may still be on its way
-	}
 	x.hasEnded()
 	x.sending = nil
 	switch {

@@ -31,8 +31,12 @@ func (b *Buffer) Reset() {
 	b.B = b.B[:0]
 }
 
-// keepBody is the capacity that a Buffer keeps between two bodies.
+// keepBody is the capacity in bytes that a Buffer keeps between two bodies. It is
+// below LargeBody, so that memory which a connection may still be writing from is
+// never written to again: the constant below is an error otherwise.
 const keepBody = 4 << 10
+
+const _ = uint(LargeBody - keepBody - 1)
 
 // Body is a Reader of a body in memory: what codecs read bodies from.
 type Body struct{ B []byte }
