@@ -48,6 +48,11 @@ const (
 	ErrNoClient Code = "no_client"
 	// ErrSlowReader: the peer did not read for as long as the write timeout.
 	ErrSlowReader Code = "slow_reader"
+	// ErrSessionLost: the server does not hold the client's session any more: it was
+	// restarted, is another one, or the session's time was over.
+	ErrSessionLost Code = "session_lost"
+	// ErrStaleEpoch: the session has gone on over a newer connection.
+	ErrStaleEpoch Code = "stale_epoch"
 
 	// ErrBusy: too many commands are running already.
 	ErrBusy Code = "busy"
@@ -107,6 +112,9 @@ type Error struct {
 	Seq Seq
 	// Cmd is the command's Go type, where known.
 	Cmd string
+	// ID is the command's ID of an error with outcome Unknown, where the client has
+	// a session: who can ask what became of the command can do so by it.
+	ID ID
 	// RetryAfter is how long the peer asks to wait before trying again; 0 where
 	// it did not say.
 	RetryAfter time.Duration

@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +20,13 @@ type Runner[T, R any] interface {
 // then return. send may be used from many goroutines, until Stream returns.
 type Streamer[T, R any] interface {
 	Stream(ctx context.Context, receiver T, send func(R) error) error
+}
+
+// Exchanger is a typed command that is sent inputs while it runs, and sends any
+// number of results, none included. The inputs end after the last; an error among
+// them is their end, too. send is as for a [Streamer].
+type Exchanger[T, I, R any] interface {
+	Exchange(ctx context.Context, receiver T, inputs iter.Seq2[I, error], send func(R) error) error
 }
 
 // Unary makes a [Cmd] of the typed command C.
@@ -38,8 +46,25 @@ type Stream[T, R any, C Streamer[T, R]] struct{ Cmd C }
 
 // Exec runs the command, sends an [Item] for each of its results, and an [End].
 func (s Stream[T, R, C]) Exec(ctx context.Context, _ time.Time, seq Seq, receiver T, proxy Proxy) error {
+	return sendAll(seq, proxy, func(send func(R) error) error {
+		return s.Cmd.Stream(ctx, receiver, send)
+	})
+}
+
+// Exchange makes a [Cmd] of the typed command C.
+type Exchange[T, I, R any, C Exchanger[T, I, R]] struct{ Cmd C }
+
+// Exec runs the command, sends an [Item] for each of its results, and an [End].
+func (e Exchange[T, I, R, C]) Exec(ctx context.Context, _ time.Time, seq Seq, receiver T, proxy Proxy) error {
+	return sendAll(seq, proxy, func(send func(R) error) error {
+		return e.Cmd.Exchange(ctx, receiver, Receive[I](seq, proxy), send)
+	})
+}
+
+// sendAll sends what run sends as items, and an End.
+func sendAll[R any](seq Seq, proxy Proxy, run func(send func(R) error) error) error {
 	var lost atomic.Bool
-	err := s.Cmd.Stream(ctx, receiver, func(r R) error {
+	err := run(func(r R) error {
 		err := proxy.Send(seq, Item[R]{r})
 		if err != nil {
 			lost.Store(true)
@@ -70,6 +95,23 @@ func NameOf(cmd any) string {
 
 func (u Unary[T, R, C]) inner() any  { return u.Cmd }
 func (s Stream[T, R, C]) inner() any { return s.Cmd }
+
+func (e Exchange[T, I, R, C]) inner() any { return e.Cmd }
+
+// Idempotent is a command that may say so of itself: that to run it twice is as
+// good as once. Such a command is sent again by the client when its connection, or
+// its session, is lost and none of its results has come yet.
+type Idempotent interface{ Idempotent() bool }
+
+// IsIdempotent tells whether a command says that it is [Idempotent]; of a typed one,
+// the command itself.
+func IsIdempotent(cmd any) bool {
+	if typed, ok := cmd.(interface{ inner() any }); ok {
+		cmd = typed.inner()
+	}
+	i, ok := cmd.(Idempotent)
+	return ok && i.Idempotent()
+}
 
 // Value is the only result of a typed command.
 type Value[R any] struct{ V R }

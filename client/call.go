@@ -15,6 +15,11 @@ type call[T any] struct {
 	owner   owner
 	results chan<- base.AsyncResult
 	credit  int
+	// seq and origin are of a command that is sent once more: the Seq that its user
+	// knows, and the ID that it had in an earlier session.
+	seq    base.Seq
+	origin *base.ID
+	inputs *inputs // of Open; else nil
 	// deadline is when Conf.Timeout is over, and wait how long the command may
 	// wait to be sent, if that is less; zero: for ever.
 	deadline time.Time
@@ -39,23 +44,24 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 		if err != nil {
 			return nil, 0, c.name(k, err)
 		}
-		s, seq, err := c.sendOn(l, waiting, k)
+		conn := l.conn.Load()
+		s, seq, err := c.sendOn(l, conn, waiting, k)
 		if err == nil {
 			return s, seq, nil
 		}
-		if !l.endedBy(err) || !c.goesOn() {
+		if !l.endedBy(conn, err) || !c.goesOn() {
 			return nil, 0, c.name(k, err)
 		}
-		// The link ended before it had taken the command: the next one will.
-		c.unset(l)
+		// The connection ended before it had taken the command: the next one will.
+		c.unset(l, conn)
 	}
 }
 
 // goesOn tells whether there will be another link after one that has ended.
 func (c *Client[T]) goesOn() bool { return c.redialer != nil && c.Err() == nil }
 
-// sendOn sends a command on a link.
-func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T], base.Seq, error) {
+// sendOn sends a command over a link's connection.
+func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, k *call[T]) (*slot[T], base.Seq, error) {
 	if err := c.checkSize(l, k.cmd); err != nil {
 		return nil, 0, err
 	}
@@ -65,68 +71,103 @@ func (c *Client[T]) sendOn(l *link[T], waiting *patience, k *call[T]) (*slot[T],
 		s, err = l.take(waiting.ctx())
 	}
 	if err != nil {
-		return nil, 0, l.refused(waiting, "there was no place among the commands in flight", err)
+		return nil, 0, l.refused(conn, waiting, "there was no place among the commands in flight", err)
 	}
 	s.cmd = k.cmd
 	if err := c.encode(s, l); err != nil {
 		l.release(s)
 		return nil, 0, err
 	}
-	s.message = transport.Message{
-		Kind: transport.Command, Slot: s.index, Credit: k.credit, Body: s.scratch.B,
-		Timeout: waiting.left(), SeqTo: s,
+	if err := s.prepare(k, conn, waiting); err != nil {
+		l.release(s)
+		return nil, 0, err
 	}
-	s.mu.Lock()
-	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, k.deadline, max(k.credit, 1)
-	s.mu.Unlock()
 	if !k.deadline.IsZero() {
 		c.wheel.Start(&s.timer, time.Until(k.deadline))
 	}
-	flush, err := l.conn.Append(&s.message)
+	flush, err := conn.Append(&s.message)
 	for err == transport.ErrNoRoom {
-		if err = l.conn.Room(waiting.ctx()); err == nil {
-			s.message.Timeout = waiting.left()
-			flush, err = l.conn.Append(&s.message)
+		if err = conn.Room(waiting.ctx()); err == nil {
+			s.message.Timeout = left(s.until)
+			flush, err = conn.Append(&s.message)
 		}
 	}
 	if flush {
-		l.conn.Flush(crowd)
+		conn.Flush(crowd)
 	}
 	if err == nil && s.message.Large() {
-		if err = l.conn.Wait(waiting.ctx(), &s.message); err == nil && l.conn.Progress(&s.message) == transport.Cut {
+		if err = conn.Wait(waiting.ctx(), &s.message); err == nil && conn.Progress(&s.message) == transport.Cut {
 			// Given up half-way: by us, or because the server refuses it, which
 			// has then ended it.
-			if s.giveUp() {
+			if _, left := s.giveUp(); left {
 				return nil, 0, waiting.failed("only a part of the command was sent", context.Cause(waiting.ctx()))
 			}
 		}
 	}
 	if err != nil {
 		l.release(s)
-		return nil, 0, l.refused(waiting, "the command was not sent", err)
+		return nil, 0, l.refused(conn, waiting, "the command was not sent", err)
 	}
 	seq := s.begin()
 	return s, seq, nil
 }
 
+// prepare makes the message of the command whose body is in scratch.
+func (s *slot[T]) prepare(k *call[T], conn *transport.Conn, waiting *patience) error {
+	s.message = transport.Message{
+		Kind: transport.Command, Slot: s.index, Credit: k.credit, Body: s.scratch.B,
+		SeqTo: s, Origin: k.origin,
+	}
+	if len(s.compressed.B) > 0 {
+		s.message.Body, s.message.Compressed = s.compressed.B, true
+	}
+	until := waiting.until()
+	s.message.Timeout = left(until)
+	if k.inputs != nil && !conn.Supports(transport.Input) {
+		return &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the wire in use carries no inputs"}
+	}
+	if metadata := base.OutgoingMetadata(waiting.parent); metadata != nil {
+		var err error
+		if s.message.Metadata, err = encodeMetadata(metadata, conn); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, k.deadline, max(k.credit, 1)
+	s.conn, s.first, s.origin, s.until = conn, k.seq, k.origin, until
+	s.inputs = k.inputs
+	return nil
+}
+
+// encodeMetadata encodes the metadata of a command for the wire of conn.
+func encodeMetadata(m base.Metadata, conn *transport.Conn) ([]byte, error) {
+	if !conn.Supports(transport.Input) { // such a wire carries no metadata either
+		return nil, &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the wire in use carries no metadata"}
+	}
+	b, err := transport.AppendMetadata(nil, m)
+	if err != nil {
+		return nil, &base.Error{Outcome: base.NotSent, Code: base.ErrEncode, Message: "its metadata can't be sent", Err: err}
+	}
+	return b, nil
+}
+
 // refused makes the error of a command that was not sent because of err. The end
 // of the link stays what it is, to be known as such.
-func (l *link[T]) refused(waiting *patience, message string, err error) error {
-	if l.endedBy(err) {
+func (l *link[T]) refused(conn *transport.Conn, waiting *patience, message string, err error) error {
+	if l.endedBy(conn, err) {
 		return err
 	}
 	return waiting.failed(message, err)
 }
 
-// begin says that the command was sent. What came for it before now, the link's
-// end included, is made known. It returns the command's Seq.
+// begin says that the command was sent. What came for it before now is made known.
+// It returns the command's Seq.
 func (s *slot[T]) begin() base.Seq {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent = true
-	if s.lost != nil {
-		s.endLost(s.lost)
-	}
+	s.settled()
 	if s.ended || s.expired || len(s.in.items) > 0 {
 		s.signal()
 	}
@@ -160,12 +201,16 @@ func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
 		}
 	}()
 	if err := c.codec.Encode(s.cmd, &s.scratch); err != nil {
-		e := unsent(base.ErrEncode, "the codec can't encode it", err)
-		e.Outcome = base.NotSent
-		return e
+		return encodeError(err)
 	}
 	if size := len(s.scratch.B); size > l.maxCmdSize {
 		return tooLarge(size, l.maxCmdSize)
 	}
-	return nil
+	return l.compress(&s.compressed, s.scratch.B)
+}
+
+func encodeError(err error) error {
+	e := unsent(base.ErrEncode, "the codec can't encode it", err)
+	e.Outcome = base.NotSent
+	return e
 }

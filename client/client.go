@@ -31,7 +31,8 @@ type Client[T any] struct {
 	codec     Codec[T]
 	decodeFor func(cmd base.Cmd[T], r transport.Reader) (base.Result, error) // nil: the codec has none
 	conf      Conf
-	redialer  *delegate.Redialer // nil: the client does not reconnect
+	dialer    Dialer
+	redialer  *delegate.Redialer // makes new links; nil: the client does not reconnect
 	wheel     *wheel.Wheel
 
 	lastSeq    atomic.Int64
@@ -98,11 +99,12 @@ func NewReconnect[T any](ctx context.Context, codec Codec[T], dial Dialer, conf 
 	if err != nil {
 		return nil, err
 	}
+	c.dialer = dial
 	var l *link[T]
 	c.redialer = &delegate.Redialer{
 		HelloTimeout: c.conf.SysDataReceiveTimeout, Backoff: c.conf.Backoff,
 		Try: func(ctx context.Context) (err error) {
-			l, err = c.dial(ctx, dial)
+			l, err = c.dialNew(ctx)
 			return err
 		},
 	}
@@ -114,24 +116,36 @@ func NewReconnect[T any](ctx context.Context, codec Codec[T], dial Dialer, conf 
 		c.wheel.Close()
 		return nil, unsent(base.ErrNotConnected, "no connection was made", err)
 	}
-	c.redialer.OnFailure = func(a delegate.Attempt) {
-		c.report(StateChange{State: Connecting, Err: a.Err, Attempt: a.Number, RetryIn: a.RetryIn})
-	}
+	c.redialer.OnFailure = c.reportAttempt
 	c.adopt(l)
 	c.tasks.Go(func() { c.reconnect(&l) })
 	return c, nil
 }
 
-// dial makes a link to the server that the Dialer finds.
-func (c *Client[T]) dial(ctx context.Context, dial Dialer) (*link[T], error) {
-	nc, err := tryDial(ctx, dial)
+// reportAttempt reports a failed attempt to connect.
+func (c *Client[T]) reportAttempt(a delegate.Attempt) {
+	c.report(StateChange{State: Connecting, Err: a.Err, Attempt: a.Number, RetryIn: a.RetryIn})
+}
+
+// dialNew makes a link to the server that the Dialer finds.
+func (c *Client[T]) dialNew(ctx context.Context) (*link[T], error) {
+	nc, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.open(ctx, nc)
+}
+
+// dial connects to the server that the Dialer finds.
+func (c *Client[T]) dial(ctx context.Context) (net.Conn, error) {
+	nc, err := tryDial(ctx, c.dialer)
 	if err == nil && nc == nil {
 		err = errors.New("the dialer returned no connection")
 	}
 	if err != nil {
 		return nil, &base.Error{Outcome: base.NotSent, Code: base.ErrNotConnected, Message: "can't connect", Err: err}
 	}
-	return c.open(ctx, nc)
+	return nc, nil
 }
 
 // tryDial calls a Dialer. A panic of it is an error.
@@ -147,12 +161,28 @@ func tryDial(ctx context.Context, dial Dialer) (nc net.Conn, err error) {
 // open makes a link over nc. Its goroutine is not started yet.
 func (c *Client[T]) open(ctx context.Context, nc net.Conn) (*link[T], error) {
 	l := newLink(c)
-	conn, hello, err := delegate.Connect(ctx, nc, c.delegateConf(l))
+	if c.conf.Session {
+		l.session = newSession()
+	}
+	conn, hello, err := c.connect(ctx, nc, l, l.session)
 	if err != nil {
 		return nil, err
 	}
-	l.begin(conn, hello.Settings)
+	l.begin(conn, hello)
 	return l, nil
+}
+
+// credentials asks the user for them. A panic is an error.
+func (c *Client[T]) credentials(ctx context.Context) (b []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			b, err = nil, fmt.Errorf("it panicked: %v", v)
+		}
+		if err != nil {
+			err = &base.Error{Outcome: base.NotSent, Code: base.ErrUnauthorized, Message: "Credentials failed", Err: err}
+		}
+	}()
+	return c.conf.Credentials(ctx)
 }
 
 func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
@@ -184,7 +214,12 @@ func (c *Client[T]) delegateConf(l *link[T]) delegate.ClientConf {
 	if maxInFlight == 0 {
 		maxInFlight = 1 << 30 // the server's limit holds
 	}
+	var compressions []uint64
+	for _, compression := range c.conf.Compressions {
+		compressions = append(compressions, compression.ID())
+	}
 	return delegate.ClientConf{
+		Info: c.conf.Info, Compressions: compressions,
 		ConnConf: delegate.ConnConf{
 			Transport: c.conf.Transport, HelloTimeout: c.conf.SysDataReceiveTimeout,
 			WriteTimeout: c.conf.WriteTimeout, LastSeq: &c.lastSeq, Decode: l.decodeStream, Open: l.isOpen,

@@ -42,11 +42,12 @@ func (c *Client[T]) Close() error {
 
 // close ends a link, and tells the server that this is meant.
 func (l *link[T]) close(reason error) {
-	if l.conn.Supports(transport.Goaway) {
-		l.conn.Post(&transport.Message{Kind: transport.Goaway, Reason: "the client was closed"})
+	conn := l.conn.Load()
+	if conn.Supports(transport.Goaway) {
+		conn.Post(&transport.Message{Kind: transport.Goaway, Reason: "the client was closed"})
 	}
-	l.conn.Settle(flushGrace)
-	l.conn.Fail(reason)
+	conn.Settle(flushGrace)
+	conn.Fail(reason)
 }
 
 // finish ends the client for good; the first reason counts. It does not wait.

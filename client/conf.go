@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -20,10 +21,19 @@ import (
 // A codec whose results can't be told apart by themselves may have a further
 // method, DecodeFor(base.Cmd[T], transport.Reader) (base.Result, error), which
 // is then called instead of Decode, with the command that was sent.
+//
+// For commands that are sent inputs while they run it has EncodeInput(base.Cmd[T],
+// any, transport.Writer) error.
 type Codec[T any] interface {
 	Encode(cmd base.Cmd[T], w transport.Writer) error
 	Decode(r transport.Reader) (base.Result, error)
 	Size(cmd base.Cmd[T]) int
+}
+
+// inputEncoder is a further method that a Codec may have: it encodes what a command
+// of Open is sent while it runs.
+type inputEncoder[T any] interface {
+	EncodeInput(cmd base.Cmd[T], input any, w transport.Writer) error
 }
 
 // decoderFor is the further method that a Codec may have.
@@ -64,7 +74,8 @@ type Conf struct {
 	// ServerInfo is the one that the server must have; nil: "default".
 	ServerInfo []byte
 	// CheckServerInfo, if set, decides instead of comparing with ServerInfo. It is
-	// called in the hello of each connection, one at a time. An error ends the client.
+	// called in the hello of each connection, with sessions from several goroutines
+	// at once. An error ends the client.
 	CheckServerInfo func(info []byte) error
 	// UnexpectedResultCallback, if set, hears of results that nobody waits for.
 	UnexpectedResultCallback UnexpectedResultCallback
@@ -80,9 +91,28 @@ type Conf struct {
 	// calls come one after another, from a goroutine of their own; the client
 	// does not wait for them.
 	StateCallback func(StateChange)
-	// Session asks for commands that survive a lost connection. It is not
-	// supported yet: New returns base.ErrUnsupported.
+	// Session lets commands outlive a lost connection, for a client of NewReconnect:
+	// the server goes on running them and keeps their results, and the client,
+	// once it is connected again, goes on where each of them stands. So a command
+	// runs at most once while neither the client nor the server process ends, and
+	// no result is lost or comes twice. If the server has lost the session, open
+	// commands end as Unknown, base.ErrSessionLost. Without KeepaliveTime and
+	// KeepaliveIntvl these are 15 s and 5 s then. A server that keeps no sessions
+	// is base.ErrUnsupported.
 	Session bool
+	// Info is told to the server in the hello: opaque bytes, with all else in the
+	// hello 8 KiB at most.
+	Info []byte
+	// Credentials, if set, returns what the server's Authenticate checks, 4 KiB at
+	// most. It is called for the hello of each connection; ctx ends with that. An
+	// error is base.ErrUnauthorized, and the client gives up.
+	Credentials func(ctx context.Context) ([]byte, error)
+	// Compressions are those that may be used, best first; the server chooses. None:
+	// nothing is compressed.
+	Compressions []transport.Compression
+	// CompressAbove is the size in bytes above which a command is compressed, where a
+	// compression was agreed upon; 0: 1 KiB.
+	CompressAbove int
 	// Transport makes the wire of each connection; nil: transport.Framed.
 	Transport transport.Factory
 	// Logger gets the client's log; nil: slog.Default().
@@ -93,8 +123,13 @@ type Conf struct {
 // jitter.
 type Backoff = delegate.Backoff
 
-// DefaultSendTimeout is the default of Conf.SendTimeout.
-const DefaultSendTimeout = 30 * time.Second
+// Defaults of Conf.
+const (
+	DefaultSendTimeout           = 30 * time.Second
+	DefaultSessionKeepaliveTime  = 15 * time.Second
+	DefaultSessionKeepaliveIntvl = 5 * time.Second
+	DefaultCompressAbove         = 1 << 10 // bytes
+)
 
 // withDefaults returns conf with defaults in place of zeros, or what is wrong
 // with it.
@@ -103,7 +138,8 @@ func (conf Conf) withDefaults() (Conf, error) {
 		"Timeout": int64(conf.Timeout), "SendTimeout": int64(conf.SendTimeout),
 		"KeepaliveTime": int64(conf.KeepaliveTime), "KeepaliveIntvl": int64(conf.KeepaliveIntvl),
 		"SysDataReceiveTimeout": int64(conf.SysDataReceiveTimeout), "WriteTimeout": int64(conf.WriteTimeout),
-		"MaxInFlight": int64(conf.MaxInFlight), "MaxResultSize": int64(conf.MaxResultSize),
+		"CompressAbove": int64(conf.CompressAbove),
+		"MaxInFlight":   int64(conf.MaxInFlight), "MaxResultSize": int64(conf.MaxResultSize),
 		"Backoff.First": int64(conf.Backoff.First), "Backoff.Max": int64(conf.Backoff.Max), "Backoff.Reset": int64(conf.Backoff.Reset),
 	} {
 		if v < 0 {
@@ -113,8 +149,11 @@ func (conf Conf) withDefaults() (Conf, error) {
 	if len(conf.ServerInfo) > transport.MaxServerInfo {
 		return conf, confError(base.ErrConf, "ServerInfo has %d bytes, the limit is %d", len(conf.ServerInfo), transport.MaxServerInfo)
 	}
-	if conf.Session {
-		return conf, confError(base.ErrUnsupported, "Session is not supported yet")
+	if conf.Session && conf.KeepaliveTime == 0 && conf.KeepaliveIntvl == 0 {
+		conf.KeepaliveTime, conf.KeepaliveIntvl = DefaultSessionKeepaliveTime, DefaultSessionKeepaliveIntvl
+	}
+	if conf.CompressAbove == 0 {
+		conf.CompressAbove = DefaultCompressAbove
 	}
 	if conf.SendTimeout == 0 {
 		conf.SendTimeout = DefaultSendTimeout

@@ -64,11 +64,6 @@ func TestWhatNewNeeds(t *testing.T) {
 	want(t, err, base.NotSent, base.ErrConf)
 	_, err = client.NewReconnect[receiver](ctx, nil, memnet.Listen().Dial, client.Conf{})
 	want(t, err, base.NotSent, base.ErrConf)
-
-	conn, _ = memnet.Pipe()
-	_, err = client.New(ctx, codec{}, conn, client.Conf{Session: true})
-	want(t, err, base.NotSent, base.ErrUnsupported)
-	closed(t, conn)
 }
 
 func TestServerInfo(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/cmdstream/cmdstream/delegate"
 )
 
-// Dialer connects to a server. NewReconnect calls it for every connection, from
-// one goroutine at a time.
+// Dialer connects to a server. NewReconnect calls it for every connection: from one
+// goroutine at a time, with sessions from several at once.
 type Dialer = delegate.Dialer
 
 // TCP returns a Dialer of a TCP address, such as "localhost:9000".

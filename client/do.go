@@ -22,7 +22,7 @@ func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error
 		}
 		l := s.link
 		result, err := s.result(ctx)
-		if err == nil || !c.again(l, err) {
+		if err == nil || !c.again(l, &k, err) {
 			return result, err
 		}
 	}
@@ -36,14 +36,30 @@ func (c *Client[T]) deadline() time.Time {
 	return time.Now().Add(c.conf.Timeout)
 }
 
-// again tells whether a command that was never run can be sent once more: its
-// link ended before it was written, or its server was draining.
-func (c *Client[T]) again(l *link[T], err error) bool {
-	if l.end() == nil || !c.goesOn() {
+// again tells whether a command of which no result was taken can be sent once more,
+// and readies its call for that: its link has ended before it was written, or its
+// server was draining; or the command does no harm if it runs twice.
+func (c *Client[T]) again(l *link[T], k *call[T], err error) bool {
+	var e *base.Error
+	if l.end() == nil || !c.goesOn() || !errors.As(err, &e) {
 		return false
 	}
-	outcome := base.OutcomeOf(err)
-	return outcome == base.NotSent || outcome == base.Rejected && errors.Is(err, base.ErrDraining)
+	switch e.Outcome {
+	case base.NotSent:
+		return e.Code != base.ErrCanceled && e.Code != base.ErrDeadline // by its caller
+	case base.Rejected:
+		return e.Code == base.ErrDraining
+	case base.Unknown:
+		if e.Remote || e.Code != base.ErrConnLost && e.Code != base.ErrSessionLost || !base.IsIdempotent(k.cmd) {
+			return false
+		}
+		k.seq = e.Seq
+		if e.ID != (base.ID{}) {
+			k.origin = &e.ID
+		}
+		return true
+	}
+	return false
 }
 
 // result waits for the command's one result, and leaves the slot.
@@ -70,7 +86,7 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 // leave is the end of an owner: the slot is released, if its command has ended,
 // or given up.
 func (s *slot[T]) leave() {
-	if !s.giveUp() {
+	if _, left := s.giveUp(); !left {
 		s.link.release(s)
 	}
 }
@@ -90,8 +106,8 @@ func (s *slot[T]) wait(ctx context.Context) (mine, ended bool, err *base.Error) 
 			err = s.wrap(base.Unknown, ctxCode(ctx), "its ctx ended while it was open", context.Cause(ctx))
 		}
 		if err != nil {
-			if s.giveUp() {
-				return false, false, err
+			if outcome, left := s.giveUp(); left {
+				return false, false, withOutcome(err, outcome)
 			}
 			continue // what has just come counts first
 		}

@@ -381,6 +381,7 @@ func TestHasTellsOpenCommands(t *testing.T) {
 		f := p.expect(kindCommand)
 		p.item(f.Slot, 1)
 		<-results
+		synctest.Wait() // for the credit
 		if !c.Has(seq) {
 			t.Error("it is not open after its first result")
 		}

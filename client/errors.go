@@ -20,6 +20,14 @@ func unsent(code base.Code, message string, err error) *base.Error {
 	return &copied
 }
 
+// withOutcome sets what is known of a command that was given up.
+func withOutcome(err *base.Error, outcome base.Outcome) *base.Error {
+	if err.Outcome = outcome; outcome == base.NotSent {
+		err.ID = base.ID{} // nobody else knows it
+	}
+	return err
+}
+
 // name makes err tell its command.
 func (c *Client[T]) name(k *call[T], err error) error {
 	e := unsent("", "", err)

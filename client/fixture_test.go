@@ -71,6 +71,9 @@ type codec struct {
 }
 
 func (c codec) Encode(cmd base.Cmd[receiver], w transport.Writer) error {
+	if h, ok := cmd.(harmless); ok {
+		cmd = h.command
+	}
 	v, ok := cmd.(command)
 	if !ok {
 		return &base.Error{Code: base.ErrUnknownCmd, Message: fmt.Sprintf("%T is not a command", cmd)}

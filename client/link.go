@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,17 +11,27 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-// link is one connection of a client, with the slots of the commands that are
-// open on it.
+// link is the slots of the commands that are open at one server, and the connection
+// over which they go. With a session it outlives its connection and gets another;
+// without, it ends with it.
 type link[T any] struct {
-	client     *Client[T]
-	conn       *transport.Conn
-	maxCmdSize int
-	limit      int // of slots
-	since      time.Time
+	client      *Client[T]
+	conn        atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
+	maxCmdSize  int
+	limit       int                   // of slots
+	compression transport.Compression // nil: none
+	since       time.Time             // when conn was made
+
+	session     *transport.Session // nil: none; its Epoch is that of the last dial
+	sessionTime time.Duration
+	redialer    *delegate.Redialer // resumes the session
+	fresh       *transport.Conn    // that the redialer has made
+	asking      bool               // the server has yet to answer the list; of the reader
+	asked       int                // how many slots that has
 
 	table atomic.Pointer[[]*slot[T]] // by index; replaced when it grows
 
+	over      bool        // the link has ended; under client.mu
 	completed atomic.Bool // a command has ended well
 	replaced  atomic.Bool // the client was told to look for another
 	strays    int         // results and failures for no open command; of the reader
@@ -43,19 +52,29 @@ func newLink[T any](c *Client[T]) *link[T] {
 	return l
 }
 
-// begin gives the link its connection, once the hello is over.
-func (l *link[T]) begin(conn *transport.Conn, settings transport.ServerSettings) {
+// begin gives the link its first connection, once the hello is over.
+func (l *link[T]) begin(conn *transport.Conn, hello transport.Hello) {
 	conf := l.client.conf
-	l.conn, l.maxCmdSize, l.limit = conn, settings.MaxCmdSize, settings.MaxInFlight
+	l.maxCmdSize, l.limit = hello.Settings.MaxCmdSize, hello.Settings.MaxInFlight
 	if conf.MaxInFlight > 0 {
 		l.limit = min(l.limit, conf.MaxInFlight)
 	}
+	l.sessionTime = hello.SessionTime
+	for _, compression := range conf.Compressions {
+		if compression.ID() == hello.Compression {
+			l.compression = compression
+		}
+	}
+	l.use(conn)
+}
+
+// use makes conn the link's connection.
+func (l *link[T]) use(conn *transport.Conn) {
+	conf := l.client.conf
+	l.since = time.Now()
+	l.conn.Store(conn)
 	if conf.KeepaliveTime > 0 && conf.KeepaliveIntvl > 0 {
-		delegate.Keepalive(conn, conf.KeepaliveTime, conf.KeepaliveIntvl, func() bool {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			return l.open > 0
-		})
+		delegate.Keepalive(conn, conf.KeepaliveTime, conf.KeepaliveIntvl, func() bool { return !l.isIdle() })
 	}
 }
 
@@ -158,9 +177,10 @@ func (l *link[T]) end() error {
 	return l.leaving
 }
 
-// endedBy tells whether err, of an attempt to send, is the end of the link.
-func (l *link[T]) endedBy(err error) bool {
-	return err == l.conn.Err() || err == l.end()
+// endedBy tells whether err, of an attempt to send, is the end of the link, or of
+// the connection that was its.
+func (l *link[T]) endedBy(conn *transport.Conn, err error) bool {
+	return err == conn.Err() || err == l.end()
 }
 
 // release frees a slot for the next command.
@@ -170,9 +190,12 @@ func (l *link[T]) release(s *slot[T]) {
 	}
 	s.mu.Lock()
 	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
+	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
 	s.granted, s.got = 0, 0
-	s.deadline, s.expired, s.final, s.ended, s.err, s.lost = time.Time{}, false, false, false, nil, nil
-	s.queued = false
+	s.deadline, s.until, s.expired = time.Time{}, time.Time{}, false
+	s.final, s.ended, s.err, s.queued = false, false, nil, false
+	s.dropInputs()
+	s.settled()
 	s.makeSpace()
 	s.in.reset()
 	s.seq.Store(0)
@@ -180,6 +203,7 @@ func (l *link[T]) release(s *slot[T]) {
 	s.out.reset()
 	s.body.B, s.credit, s.next, s.from, s.pending = nil, 0, 0, 0, delivery{}
 	s.scratch.Reset()
+	s.compressed.Reset()
 	s.message.Body = nil // it may be large
 	select {
 	case <-s.ready:
@@ -195,10 +219,11 @@ func (l *link[T]) release(s *slot[T]) {
 	}
 	l.free = append(l.free, s)
 	l.open--
-	idle := l.open == 0 && l.leaving != nil
+	reason := l.leaving
+	idle := l.open == 0 && reason != nil
 	l.mu.Unlock()
 	if idle {
-		l.conn.Fail(l.leaving)
+		l.client.retire(l, reason)
 	}
 }
 
@@ -218,52 +243,19 @@ func (l *link[T]) leave(reason error) {
 	idle := l.open == 0
 	l.mu.Unlock()
 	if idle {
-		l.conn.Fail(reason)
+		l.client.retire(l, reason)
 	}
 }
 
-// run reads the link until it ends, and settles its open commands. It is the
-// link's goroutine.
-func (l *link[T]) run() {
-	reason := l.read()
-	l.leave(reason)
-	l.conn.Join()
-	for _, s := range *l.table.Load() {
-		s.settle(reason)
-	}
-	l.client.lost(l, reason)
+// livedWell tells whether the last connection was worth its making, so that the next
+// one may be made at once.
+func (l *link[T]) livedWell() bool {
+	return l.completed.Swap(false) || time.Since(l.since) >= l.client.conf.Backoff.Reset
 }
 
-// settle ends an open command whose link has ended.
-func (s *slot[T]) settle(reason error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.sent {
-		s.lost = reason // its sender will see to it
-		return
-	}
-	s.endLost(reason)
-}
-
-// endLost ends a command that was sent, or was about to be, when the link ended.
-// The caller holds mu.
-func (s *slot[T]) endLost(reason error) {
-	if s.ended {
-		return
-	}
-	outcome, message := base.Unknown, "the connection ended while the command was open"
-	if !s.link.conn.Wrote(&s.message) {
-		outcome, message = base.NotSent, "the connection ended before the command was sent"
-	}
-	s.ended = true
-	s.err = s.wrap(outcome, lostCode(reason), message, reason)
-	s.signal()
-}
-
-// lostCode tells a connection that the client itself closed from a lost one.
-func lostCode(reason error) base.Code {
-	if errors.Is(reason, base.ErrClosed) {
-		return base.ErrClosed
-	}
-	return base.ErrConnLost
+// isIdle tells whether no slot is taken.
+func (l *link[T]) isIdle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open == 0
 }

@@ -11,6 +11,7 @@ import (
 // UnexpectedResultCallback. They are its own copy.
 type orphan[T any] struct {
 	inbox
+	link *link[T] // nil: not known
 	slot *slot[T] // to give credit back to; nil: nothing more can come
 	seq  base.Seq
 	cmd  base.Cmd[T] // nil: not known
@@ -52,7 +53,7 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 		if o.slot != nil {
 			o.slot.giveCredit(o.seq, told)
 		}
-		if rest := (orphan[T]{slot: o.slot, seq: o.seq, cmd: o.cmd}); told < len(o.items) {
+		if rest := (orphan[T]{link: o.link, slot: o.slot, seq: o.seq, cmd: o.cmd}); told < len(o.items) {
 			rest.copy(&o.inbox, told, from)
 			c.orphans.add(rest)
 		}
@@ -74,6 +75,14 @@ func (c *Client[T]) tellResult(o orphan[T], it item, body []byte) {
 		return
 	}
 	result := it.value
+	if it.compressed && o.link != nil {
+		plain, err := o.link.decompress(body)
+		if err != nil {
+			c.conf.Logger.Warn("a result that nobody waits for can't be decompressed", "seq", o.seq, "error", err)
+			return
+		}
+		body = plain
+	}
 	if result == nil {
 		var err error
 		if result, err = c.decode(o.cmd, &transport.Body{B: body}); err != nil {

@@ -62,16 +62,21 @@ func (p *patience) end() {
 	}
 }
 
-// left returns the time that the command has, for the wire; 0: no deadline.
-func (p *patience) left() time.Duration {
+// until returns the command's deadline; zero: none.
+func (p *patience) until() time.Time {
 	deadline, ok := p.parent.Deadline()
 	if !p.deadline.IsZero() && (!ok || p.deadline.Before(deadline)) {
-		deadline, ok = p.deadline, true
+		return p.deadline
 	}
-	if !ok {
+	return deadline
+}
+
+// left returns the time until a deadline, for the wire; 0: there is none.
+func left(until time.Time) time.Duration {
+	if until.IsZero() {
 		return 0
 	}
-	return max(time.Until(deadline), time.Microsecond)
+	return max(time.Until(until), time.Microsecond)
 }
 
 var (

@@ -65,8 +65,13 @@ func acceptLater(t testing.TB, l *memnet.Listener) <-chan *peer {
 }
 
 // hello reads the client's hello and answers it.
-func (p *peer) hello(h wire.ServerHello) {
-	p.hearHello()
+func (p *peer) hello(h wire.ServerHello) wire.ClientHello {
+	said := p.hearHello()
+	p.answerHello(h)
+	return said
+}
+
+func (p *peer) answerHello(h wire.ServerHello) {
 	if h.Info == nil {
 		h.Info = []byte("default")
 	}
@@ -77,12 +82,12 @@ func (p *peer) hello(h wire.ServerHello) {
 	p.write(b)
 }
 
-func (p *peer) hearHello() {
+func (p *peer) hearHello() wire.ClientHello {
 	for n := 1; ; n++ {
 		b, err := p.r.Peek(n)
 		if err != nil {
 			p.t.Errorf("the client's hello: %v", err)
-			return
+			return wire.ClientHello{}
 		}
 		_, length, m, err := wire.ParsePrefix(b)
 		if err == wire.ErrShort {
@@ -91,8 +96,14 @@ func (p *peer) hearHello() {
 		if err != nil {
 			p.t.Error(err)
 		}
-		p.r.Discard(m + length)
-		return
+		p.r.Discard(m)
+		fields := make([]byte, length)
+		io.ReadFull(p.r, fields)
+		h, err := wire.ParseClientHello(fields)
+		if err != nil {
+			p.t.Error(err)
+		}
+		return h
 	}
 }
 

@@ -5,20 +5,24 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-// read hands out what the server sends until the connection ends. It never waits
+// read hands out what the server sends over conn until that ends. It never waits
 // for anybody, but for the owner of a full slot where the wire has no credit.
-func (l *link[T]) read() (reason error) {
+func (l *link[T]) read(conn *transport.Conn) (reason error) {
 	var m transport.Message
 	for {
-		if err := l.conn.Read(&m); err != nil {
+		if err := conn.Read(&m); err != nil {
 			return err
 		}
 		var err error
 		switch m.Kind {
 		case transport.Result:
-			err = l.result(&m)
+			err = l.result(conn, &m)
 		case transport.Failure:
-			err = l.failure(&m)
+			err = l.failure(conn, &m)
+		case transport.Credit:
+			err = l.inputCredit(&m)
+		case transport.Resume:
+			err = l.answered(conn, &m)
 		case transport.Goaway:
 			l.client.leave(l, &base.Error{
 				Outcome: base.Rejected, Code: base.ErrDraining, Remote: true, RetryAfter: m.RetryAfter,
@@ -26,7 +30,7 @@ func (l *link[T]) read() (reason error) {
 			})
 		}
 		if err != nil {
-			return l.conn.Fail(err)
+			return conn.Fail(err)
 		}
 	}
 }
@@ -48,45 +52,72 @@ func (l *link[T]) lookup(index int) *slot[T] {
 }
 
 // result takes a result.
-func (l *link[T]) result(m *transport.Message) error {
+func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 	s := l.lookup(m.Slot)
 	if s == nil {
 		return l.stray(m)
 	}
-	if s.got++; s.got > s.granted && l.conn.Supports(transport.Credit) {
+	if s.standing != known {
 		s.mu.Unlock()
+		return tooEarly(m)
+	}
+	if s.got++; s.got > s.granted && conn.Supports(transport.Credit) {
+		defer s.mu.Unlock()
 		return transport.BrokenRule("%d results came on slot %d, where there was credit for %d", s.got, m.Slot, s.granted)
 	}
+	if l.session == nil || len(m.Body) <= transport.AckAbove && m.Err == nil {
+		l.accept(conn, s, m)
+		return nil
+	}
+	// The server waits to hear that so large a result was seen.
+	flush, _ := conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
+	l.accept(conn, s, m)
+	if flush {
+		conn.Flush(false)
+	}
+	return nil
+}
+
+// accept hands a result over to whom it concerns. The caller holds the slot's mu, and
+// no longer does afterwards.
+func (l *link[T]) accept(conn *transport.Conn, s *slot[T], m *transport.Message) {
 	if m.Last && !l.completed.Load() {
 		l.completed.Store(true)
 	}
-	s.ended = m.Last
+	if s.ended = m.Last; m.Last {
+		s.dropInputs()
+	}
 	if s.owner == nobody && !s.queued {
-		o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd}
+		o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd, link: l}
 		s.mu.Unlock()
 		o.put(m)
 		if m.Last {
 			l.release(s)
 			l.client.orphan(o)
-			return nil
+			return
 		}
 		o.slot = s
 		s.giveCredit(o.seq, l.client.orphan(o))
-		return nil
+		return
 	}
 	s.in.put(m)
-	full := len(s.in.items) >= windowOfPlain && !m.Last && !l.conn.Supports(transport.Credit)
+	full := len(s.in.items) >= windowOfPlain && !m.Last && !conn.Supports(transport.Credit)
 	s.signal()
 	s.mu.Unlock()
 	if full {
-		l.waitForOwner(s)
+		l.waitForOwner(conn, s)
 	}
-	return nil
+}
+
+// tooEarly is the end of a server that sends of a command before it has said where
+// that stands.
+func tooEarly(m *transport.Message) error {
+	return transport.BrokenRule("a result or failure came on slot %d, before the server had answered for it", m.Slot)
 }
 
 // put adds the result in m.
 func (b *inbox) put(m *transport.Message) {
-	it := item{last: m.Last, err: m.Err}
+	it := item{last: m.Last, err: m.Err, compressed: m.Compressed}
 	switch {
 	case m.Err != nil:
 	case m.Value != nil:
@@ -106,8 +137,8 @@ const windowOfPlain = 64
 
 // waitForOwner stops reading until the slot's results were taken: without credit
 // there is no other way to slow the server down.
-func (l *link[T]) waitForOwner(s *slot[T]) {
-	defer l.conn.Pause()()
+func (l *link[T]) waitForOwner(conn *transport.Conn, s *slot[T]) {
+	defer conn.Pause()()
 	for {
 		s.mu.Lock()
 		full := len(s.in.items) >= windowOfPlain && s.owner != nobody
@@ -121,22 +152,27 @@ func (l *link[T]) waitForOwner(s *slot[T]) {
 		}
 		select {
 		case <-space:
-		case <-l.conn.Done():
+		case <-conn.Done():
 			return
 		}
 	}
 }
 
 // failure takes a failure.
-func (l *link[T]) failure(m *transport.Message) error {
+func (l *link[T]) failure(conn *transport.Conn, m *transport.Message) error {
 	s := l.lookup(m.Slot)
 	if s == nil {
 		return l.stray(m)
 	}
+	if s.standing != known {
+		s.mu.Unlock()
+		return tooEarly(m)
+	}
 	// A server may refuse a command before all of it was sent.
 	if s.message.Large() {
-		l.conn.Abort(&s.message)
+		conn.Abort(&s.message)
 	}
+	s.dropInputs()
 	s.ended, s.err = true, s.named(m.Err)
 	if s.owner == nobody && !s.queued {
 		s.mu.Unlock()
@@ -159,7 +195,7 @@ func (l *link[T]) stray(m *transport.Message) error {
 	if m.Kind != transport.Result || m.Err != nil || m.Owned { // a large one is not worth its memory
 		return nil
 	}
-	o := orphan[T]{seq: m.Seq}
+	o := orphan[T]{seq: m.Seq, link: l}
 	o.put(m)
 	l.client.orphan(o)
 	return nil

@@ -2,9 +2,9 @@ package client
 
 import (
 	"context"
-	"time"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
 )
 
 // link returns the link for new commands. While one is being made it waits, as
@@ -55,10 +55,55 @@ func (c *Client[T]) adopt(l *link[T]) {
 		c.states.add(StateChange{State: Connected})
 	}
 	c.mu.Unlock()
-	c.tasks.Go(l.run)
 	if err != nil {
-		l.conn.Fail(err)
+		l.conn.Load().Fail(err)
 	}
+	c.tasks.Go(l.run)
+}
+
+// detached notes that a link has lost its connection and makes another: new commands
+// wait meanwhile.
+func (c *Client[T]) detached(l *link[T], conn *transport.Conn, reason error) {
+	c.mu.Lock()
+	was := c.current.Load() == l
+	c.mu.Unlock()
+	c.unset(l, conn)
+	if was {
+		c.report(StateChange{State: Connecting, Err: reason})
+	}
+}
+
+// attached makes a link that goes on over conn the one for new commands again,
+// unless its server is going away. The error is the client's end.
+func (c *Client[T]) attached(l *link[T], conn *transport.Conn) error {
+	leaving := l.end() != nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		conn.Fail(c.err)
+		return c.err
+	}
+	if !leaving {
+		c.current.Store(l)
+		c.change()
+		c.states.add(StateChange{State: Connected})
+	}
+	return nil
+}
+
+// retire ends a link on which no command is open, and none may begin. A session is
+// ended in words, for it would outlive its connection.
+func (c *Client[T]) retire(l *link[T], reason error) {
+	c.mu.Lock()
+	if l.over {
+		delete(c.links, l)
+	}
+	c.mu.Unlock()
+	if conn := l.conn.Load(); l.session == nil || conn.Err() != nil {
+		conn.Fail(reason)
+		return
+	}
+	c.tasks.Go(func() { l.close(reason) })
 }
 
 // change wakes those who wait for a change. The caller holds mu.
@@ -67,11 +112,12 @@ func (c *Client[T]) change() {
 	c.changed = make(chan struct{})
 }
 
-// unset makes sure that no new command goes to a link that takes none.
-func (c *Client[T]) unset(l *link[T]) {
+// unset makes sure that no new command goes to a link that takes none, unless it has
+// another connection than conn by now.
+func (c *Client[T]) unset(l *link[T], conn *transport.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current.CompareAndSwap(l, nil) {
+	if l.conn.Load() == conn && c.current.CompareAndSwap(l, nil) {
 		c.change()
 	}
 }
@@ -80,7 +126,7 @@ func (c *Client[T]) unset(l *link[T]) {
 // client that reconnects looks for another.
 func (c *Client[T]) leave(l *link[T], reason error) {
 	l.leave(reason)
-	defer c.unset(l)
+	defer func() { c.unset(l, l.conn.Load()) }()
 	if !l.replaced.CompareAndSwap(false, true) {
 		return
 	}
@@ -100,8 +146,11 @@ func (c *Client[T]) leave(l *link[T], reason error) {
 // lost is called by the link's goroutine when the link has ended.
 func (c *Client[T]) lost(l *link[T], reason error) {
 	c.leave(l, reason)
+	idle := l.isIdle()
 	c.mu.Lock()
-	delete(c.links, l)
+	if l.over = true; idle {
+		delete(c.links, l)
+	}
 	c.mu.Unlock()
 	if c.redialer == nil {
 		c.finish(reason)
@@ -120,7 +169,7 @@ func (c *Client[T]) reconnect(fresh **link[T]) {
 			return
 		}
 		c.report(StateChange{State: Connecting, Err: reason})
-		if l.completed.Load() || time.Since(l.since) >= c.conf.Backoff.Reset {
+		if l.livedWell() {
 			c.redialer.Reset()
 		}
 		if err := c.redialer.Connect(c.ctx, reason); err != nil {

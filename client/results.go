@@ -29,7 +29,7 @@ func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base
 			if err == nil {
 				return
 			}
-			if yielded || !c.again(l, err) {
+			if yielded || !c.again(l, &k, err) {
 				yield(nil, err)
 				return
 			}
@@ -64,13 +64,19 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 			if !yield(result, nil) || last {
 				return yielded, nil
 			}
-			if s.credit++; s.credit >= window/2 {
-				s.giveCredit(seq, s.credit)
-				s.credit = 0
-			}
+			s.taken(seq)
 		}
 		if ended {
 			return yielded, failure
 		}
+	}
+}
+
+// taken counts a result that the owner has taken, and gives credit back when half of
+// the window was.
+func (s *slot[T]) taken(seq base.Seq) {
+	if s.credit++; s.credit >= window/2 {
+		s.giveCredit(seq, s.credit)
+		s.credit = 0
 	}
 }

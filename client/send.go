@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 
 	"github.com/cmdstream/cmdstream/base"
 )
@@ -82,6 +83,41 @@ func (s *slot[T]) deliver(wait bool) bool {
 	return true
 }
 
+// sendAnew sends a command of Send once more, over another link, where err, which has
+// ended it here, allows that. The slot keeps its place until then, so that the
+// command can be found.
+func (s *slot[T]) sendAnew(err error) bool {
+	c := s.link.client
+	s.mu.Lock()
+	k := call[T]{
+		cmd: s.cmd, owner: channel, results: s.results, credit: s.message.Credit,
+		deadline: s.deadline, wait: c.conf.SendTimeout, seq: base.Seq(s.seq.Load()), origin: s.origin,
+	}
+	s.mu.Unlock()
+	if k.results == nil || !c.again(s.link, &k, err) {
+		return false
+	}
+	c.delivering.Go(func() {
+		_, seq, err := c.send(context.Background(), &k)
+		if err != nil {
+			var e *base.Error
+			errors.As(err, &e)
+			e.Seq = k.seq
+			s.hold(nil, e, true)
+			s.deliver(true)
+			return
+		}
+		s.mu.Lock()
+		forgotten := s.owner == nobody
+		s.mu.Unlock()
+		s.link.release(s)
+		if forgotten {
+			c.Forget(seq)
+		}
+	})
+	return true
+}
+
 func (s *slot[T]) returnCredit() {
 	s.giveCredit(base.Seq(s.seq.Load()), s.credit)
 	s.credit = 0
@@ -106,8 +142,11 @@ func (s *slot[T]) advance() bool {
 			s.makeSpace()
 			s.mu.Unlock()
 		case s.ended:
-			err := s.err
+			err, untouched := s.err, s.got == 0
 			s.mu.Unlock()
+			if untouched && s.sendAnew(err) {
+				return false
+			}
 			s.hold(nil, err, true)
 			return true
 		case s.expired:

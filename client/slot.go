@@ -25,9 +25,11 @@ type slot[T any] struct {
 	timer wheel.Timer   // of Conf.Timeout
 
 	// Of the caller who took the slot, until the command is sent; message is the
-	// connection's then.
-	scratch transport.Buffer
-	message transport.Message
+	// connection's then. scratch keeps the encoded command until the slot is free.
+	scratch    transport.Buffer
+	compressed transport.Buffer
+	message    transport.Message
+	first      base.Seq // of a command that is sent once more: the Seq that its user knows; else 0
 
 	// Of the owner.
 	out     inbox
@@ -37,14 +39,22 @@ type slot[T any] struct {
 	credit  int // results taken for which no credit was given back yet
 	pending delivery
 
-	seq atomic.Int64 // the open command's; 0 until it is appended
+	seq atomic.Int64 // the open command's, as its user knows it; 0 until it is appended
 
 	mu       sync.Mutex // protects what follows
 	owner    owner
-	sent     bool // the command was appended
-	canceled bool // the server was told that nobody wants the command any more
-	granted  int  // results that the server may have sent by now, where the wire has credit
-	got      int  // results that have come
+	conn     *transport.Conn // where the command, and all about it, goes; nil: nowhere, at the moment
+	number   base.Seq        // the command's Seq on the wire
+	origin   *base.ID        // of a command that was sent in an earlier session
+	until    time.Time       // the command's deadline, by ctx or by Conf.Timeout; zero: none
+	sent     bool            // the command was appended
+	wrote    bool            // a connection that has ended had taken all of it
+	canceled bool            // nobody wants the command any more
+	standing standing
+	inputs   *inputs       // of a command of Open
+	settling chan struct{} // closed when the command is sent, or not: its connection has ended meanwhile; nil: nobody waits
+	granted  int           // results that the server may have sent by now, where the wire has credit
+	got      int           // results that have come
 	cmd      base.Cmd[T]
 	results  chan<- base.AsyncResult // of Send
 	deadline time.Time               // by Conf.Timeout; zero: none
@@ -54,7 +64,6 @@ type slot[T any] struct {
 	ended    bool          // the last frame has come, or never will
 	err      *base.Error   // what it was, unless it was a result
 	queued   bool          // a delivery is under way, or will be
-	lost     error         // the link has failed while the command was being sent
 	space    chan struct{} // closed when in was emptied; nil: nobody waits
 }
 
@@ -67,6 +76,15 @@ const (
 	channel              // the channel of Send
 )
 
+// standing is where an open command stands with the server, in a session.
+type standing uint8
+
+const (
+	known  standing = iota // as far as the connection has come
+	listed                 // the server was asked whether it has seen the command
+	unseen                 // it has not: the command is to be sent again
+)
+
 // inbox holds results that have come and were not taken yet.
 type inbox struct {
 	bytes []byte // the bodies, one behind the other
@@ -75,11 +93,12 @@ type inbox struct {
 
 // item is one result.
 type item struct {
-	end   int         // in inbox.bytes
-	owned []byte      // the body, where it is not in there
-	value base.Result // the result, where the transport has decoded it
-	err   *base.Error // why the result can't be taken
-	last  bool
+	end        int         // in inbox.bytes
+	owned      []byte      // the body, where it is not in there
+	compressed bool        // the body is
+	value      base.Result // the result, where the transport has decoded it
+	err        *base.Error // why the result can't be taken
+	last       bool
 }
 
 func (b *inbox) reset() {
@@ -99,8 +118,15 @@ func newSlot[T any](l *link[T], index int) *slot[T] {
 	return s
 }
 
-// SetSeq implements transport.Sequenced.
-func (s *slot[T]) SetSeq(seq base.Seq) { s.seq.Store(int64(seq)) }
+// SetSeq implements transport.Sequenced. The connection calls it as it appends the
+// command.
+func (s *slot[T]) SetSeq(seq base.Seq) {
+	s.number = seq
+	if s.first != 0 {
+		seq = s.first
+	}
+	s.seq.Store(int64(seq))
+}
 
 // signal wakes the owner, or has the results delivered. The caller holds mu.
 func (s *slot[T]) signal() {
@@ -165,6 +191,12 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	case it.value != nil:
 		return it.value, it.last, nil, true
 	}
+	if it.compressed {
+		var tooLong *base.Error
+		if s.body.B, tooLong = s.link.decompress(s.body.B); tooLong != nil {
+			return nil, it.last, s.named(tooLong), true
+		}
+	}
 	if result, err = s.link.client.decode(s.cmd, &s.body); err != nil {
 		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
 	}
@@ -188,39 +220,59 @@ func (s *slot[T]) wrap(outcome base.Outcome, code base.Code, message string, err
 func (s *slot[T]) named(err *base.Error) *base.Error {
 	e := *err
 	e.Seq, e.Cmd = base.Seq(s.seq.Load()), base.NameOf(s.cmd)
+	if e.Outcome == base.Unknown {
+		e.ID = s.id()
+	}
 	return &e
+}
+
+// id returns the command's ID; the zero ID where there is no session.
+func (s *slot[T]) id() base.ID {
+	switch {
+	case s.origin != nil:
+		return *s.origin
+	case s.link.session != nil:
+		return base.ID{Session: s.link.session.ID, Seq: s.number}
+	}
+	return base.ID{}
 }
 
 // giveUp leaves the command to itself: the server is told to cancel it, and the
 // reader frees the slot when its last frame has come. It does nothing, and
 // returns false, if that has come already: a ready result beats the wish to
-// leave.
-func (s *slot[T]) giveUp() bool {
-	conn := s.link.conn
+// leave. The outcome is what is known of the command: NotSent where no connection has
+// taken it, for then none will.
+func (s *slot[T]) giveUp() (outcome base.Outcome, left bool) {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
-		return false
+		return base.Unknown, false
+	}
+	if s.conn == nil && s.sent && !s.wrote {
+		outcome = base.NotSent
 	}
 	s.owner, s.results, s.queued = nobody, nil, false // from now on the reader sees to the slot
 	s.canceled = true
-	flush := false
-	cut := s.message.Large() && conn.Progress(&s.message) == transport.Cut // its last piece says enough
-	if !cut && conn.Supports(transport.Cancel) {
-		flush, _ = conn.Append(&transport.Message{Kind: transport.Cancel, Slot: s.index})
+	s.dropInputs()
+	conn, flush := s.conn, false
+	if conn != nil && conn.Supports(transport.Cancel) {
+		cut := s.message.Large() && conn.Progress(&s.message) == transport.Cut // its last piece says enough
+		if !cut {
+			flush, _ = conn.Append(&transport.Message{Kind: transport.Cancel, Slot: s.index})
+		}
 	}
 	s.link.client.orphan(s.leftovers())
 	s.mu.Unlock()
 	if flush {
 		conn.Flush(false)
 	}
-	return true
+	return outcome, true
 }
 
 // leftovers takes all that has come for the command and was not taken. The owner
 // calls it, holding mu.
 func (s *slot[T]) leftovers() orphan[T] {
-	o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd}
+	o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd, link: s.link}
 	if s.pending.present && s.pending.result.Err == nil {
 		o.items = append(o.items, item{value: s.pending.result.Result})
 	}
@@ -236,15 +288,16 @@ func (s *slot[T]) leftovers() orphan[T] {
 // giveCredit lets the server send n more results of the command seq, if that is
 // still open.
 func (s *slot[T]) giveCredit(seq base.Seq, n int) {
-	conn := s.link.conn
-	if n == 0 || !conn.Supports(transport.Credit) {
+	if n == 0 {
 		return
 	}
 	s.mu.Lock()
-	flush := false
+	conn, flush := s.conn, false
 	if base.Seq(s.seq.Load()) == seq && !s.ended && !s.canceled {
 		s.granted += n
-		flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: n})
+		if conn != nil && conn.Supports(transport.Credit) {
+			flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: n})
+		}
 	}
 	s.mu.Unlock()
 	if flush {

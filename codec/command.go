@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"fmt"
 	"reflect"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -11,13 +12,16 @@ import (
 type command[T any] struct {
 	tag     uint64
 	inner   reflect.Type // C
-	adapter reflect.Type // base.Unary[T, R, C] or base.Stream[T, R, C]
+	adapter reflect.Type // base.Unary[T, R, C], base.Stream[T, R, C] or base.Exchange[T, I, R, C]
+	input   reflect.Type // I of a base.Exchange; else nil
 	streams bool
 
 	isNil        func(cmd base.Cmd[T]) bool
 	appendTo     func(dst []byte, cmd base.Cmd[T]) ([]byte, error)
 	decode       func(data []byte) (base.Cmd[T], error)
 	decodeResult func(data []byte) (base.Result, error)
+	appendInput  func(dst []byte, input any) ([]byte, error)
+	decodeInput  func(data []byte) (any, error)
 }
 
 func (c *command[T]) name() string { return c.inner.String() }
@@ -61,6 +65,40 @@ func Stream[C base.Streamer[T, R], T, R any](set *Set[T], tag uint64) {
 		wrapResult:   func(r R) base.Result { return item{V: r} },
 		unwrapResult: func(result base.Result) R { return result.(item).V },
 	})
+}
+
+// Exchange registers the command C, which is sent inputs while it runs, under a tag,
+// like [Unary].
+func Exchange[C base.Exchanger[T, I, R], T, I, R any](set *Set[T], tag uint64) {
+	type adapter = base.Exchange[T, I, R, C]
+	type item = base.Item[R]
+	inputs := lockedValuesOf[I](set)
+	register(set, forms[T, R, C]{
+		command: command[T]{
+			tag: tag, adapter: reflect.TypeFor[adapter](), streams: true, input: reflect.TypeFor[I](),
+			appendInput: func(dst []byte, input any) ([]byte, error) {
+				v, ok := input.(I)
+				if !ok {
+					return dst, fmt.Errorf("the input is a %T, not a %s", input, reflect.TypeFor[I]())
+				}
+				return inputs.appendTo(dst, v)
+			},
+			decodeInput: func(data []byte) (any, error) { return inputs.decode(data) },
+		},
+		wrap:   func(c C) base.Cmd[T] { return adapter{Cmd: c} },
+		unwrap: func(cmd base.Cmd[T]) C { return cmd.(adapter).Cmd },
+
+		result:       reflect.TypeFor[item](),
+		wrapResult:   func(r R) base.Result { return item{V: r} },
+		unwrapResult: func(result base.Result) R { return result.(item).V },
+	})
+}
+
+// lockedValuesOf is valuesOf for a caller that does not hold the set's mu.
+func lockedValuesOf[V, T any](set *Set[T]) *values[V] {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return valuesOf[V](set)
 }
 
 // forms is how a typed command and its results become base.Cmd and base.Result,

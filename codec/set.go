@@ -11,7 +11,7 @@ import (
 const DefaultLimit = 64 << 20
 
 // Set is a set of typed commands for a receiver of type T. It is built by
-// [Unary] and [Stream], and closed to further commands by its first
+// [Unary], [Stream] and [Exchange], and closed to further commands by its first
 // [Set.Client] or [Set.Server]. Its methods may be used by many goroutines at
 // once.
 type Set[T any] struct {
@@ -100,6 +100,11 @@ func (s *Set[T]) add(added *command[T], result reflect.Type) {
 		}
 		if err := checker.Check(result); err != nil {
 			panic(fmt.Sprintf("codec: the result of %s (tag %d): %v", added.name(), added.tag, err))
+		}
+		if added.input != nil {
+			if err := checker.Check(added.input); err != nil {
+				panic(fmt.Sprintf("codec: the input of %s (tag %d): %v", added.name(), added.tag, err))
+			}
 		}
 	}
 	s.byTag[added.tag] = added

@@ -3,8 +3,10 @@ package delegate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +39,12 @@ type ClientConf struct {
 	MaxInFlight int
 	// Info is told to the server.
 	Info []byte
+	// Credentials are what the server checks; nil: none.
+	Credentials []byte
+	// Session is opened or resumed; nil: none.
+	Session *transport.Session
+	// Compressions are those that the client takes, best first.
+	Compressions []uint64
 	// ServerInfo is the one that the server must have; nil: DefaultServerInfo.
 	ServerInfo []byte
 	// CheckServerInfo, if set, decides instead of comparing with ServerInfo.
@@ -58,7 +66,13 @@ func Connect(ctx context.Context, nc net.Conn, conf ClientConf) (*transport.Conn
 		}, conf.ConnConf)
 		// A server that refuses may close before it reads, so that the write
 		// fails; what it has to say counts more than that.
-		said := conn.SayHello(&transport.Hello{Info: conf.Info, MaxResultSize: conf.MaxResultSize})
+		said := conn.SayHello(&transport.Hello{
+			Info: conf.Info, MaxResultSize: conf.MaxResultSize,
+			Credentials: conf.Credentials, Session: conf.Session, Compressions: conf.Compressions,
+		})
+		if errors.Is(said, base.ErrUnsupported) {
+			return said
+		}
 		if err := conn.HearHello(&hello); err != nil {
 			if said != nil {
 				return said
@@ -68,7 +82,10 @@ func Connect(ctx context.Context, nc net.Conn, conf ClientConf) (*transport.Conn
 		if hello.Status != transport.OK {
 			return refusal(hello)
 		}
-		return conf.checkServerInfo(hello.Info)
+		if err := conf.checkServerInfo(hello.Info); err != nil {
+			return err
+		}
+		return conf.checkAnswer(hello)
 	})
 	if err != nil {
 		if conn != nil {
@@ -80,6 +97,17 @@ func Connect(ctx context.Context, nc net.Conn, conf ClientConf) (*transport.Conn
 	}
 	hello.Settings = hello.Settings.WithDefaults()
 	return conn, hello, nil
+}
+
+// checkAnswer holds the server's answer against what the client asked for.
+func (conf ClientConf) checkAnswer(hello transport.Hello) error {
+	if conf.Session != nil && hello.SessionTime <= 0 {
+		return &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the server keeps no sessions"}
+	}
+	if hello.Compression != 0 && !slices.Contains(conf.Compressions, hello.Compression) {
+		return transport.BrokenRule("the server chose compression %d, which was not offered", hello.Compression)
+	}
+	return nil
 }
 
 func (conf ClientConf) checkServerInfo(info []byte) (err error) {
@@ -112,6 +140,8 @@ var refusals = map[transport.Status]struct {
 	transport.Draining:     {base.ErrDraining, "the server is shutting down"},
 	transport.Version:      {base.ErrVersion, "the server speaks another version of the protocol"},
 	transport.Unauthorized: {base.ErrUnauthorized, "the server does not accept this client"},
+	transport.StaleEpoch:   {base.ErrStaleEpoch, "the session has gone on over a newer connection"},
+	transport.SessionLost:  {base.ErrSessionLost, "the server does not hold the session"},
 }
 
 // refusal is what a server's answer means that is not OK.

@@ -98,7 +98,9 @@ func TestRefusals(t *testing.T) {
 		transport.Full: base.ErrFull, transport.Draining: base.ErrDraining, transport.Unauthorized: base.ErrUnauthorized,
 		transport.Refused: base.ErrUnsupported, 200: base.ErrUnsupported,
 	} {
-		admit := func() (transport.Status, string, time.Duration) { return status, "so sorry", 3 * s }
+		admit := func(_ context.Context, _ *transport.Hello, _ *tls.ConnectionState, answer *transport.Hello) {
+			answer.Status, answer.Text, answer.RetryAfter = status, "so sorry", 3*s
+		}
 		hello(t, delegate.ServerConf{Admit: admit}, delegate.ClientConf{}, nil, func(t *testing.T, server, client side) {
 			for _, r := range []side{server, client} {
 				e := asError(t, r.err)
@@ -318,7 +320,9 @@ func TestTheDeadlineDoesNotOutliveTheHello(t *testing.T) {
 // A refused peer gets the time to read why, and the server does not wait longer
 // than that; nor at all, when it closes.
 func TestARefusedPeerThatStays(t *testing.T) {
-	refuse := func() (transport.Status, string, time.Duration) { return transport.Full, "", 0 }
+	refuse := func(_ context.Context, _ *transport.Hello, _ *tls.ConnectionState, answer *transport.Hello) {
+		answer.Status = transport.Full
+	}
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := wire.AppendClientHello(nil, wire.ClientHello{})
 		for _, closing := range []bool{false, true} {

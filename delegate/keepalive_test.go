@@ -192,7 +192,7 @@ func TestAHalfOpenConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLine(t, true)
 		delegate.Keepalive(l.conn, 10*s, s, idle)
-		time.Sleep(20 * s)
+		time.Sleep(19*s + s/2)
 		l.far.Cut(memnet.Stall)
 		time.Sleep(time.Hour)
 		l.expectEnd(t, base.ErrKeepalive, 21*s)

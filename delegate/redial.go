@@ -101,7 +101,7 @@ func (r *Redialer) Once(ctx context.Context) error {
 // for the given reason. It waits as the backoff says, and as long as the reason
 // asks to, and tries until it has a connection, ctx ends, or the failure is one
 // that trying again can't mend: a ServerInfo that does not match, another
-// version, no authorization.
+// version, no authorization, a session that the server has lost.
 func (r *Redialer) Connect(ctx context.Context, reason error) error {
 	r.plan(reason)
 	for {
@@ -139,7 +139,7 @@ func (r *Redialer) plan(reason error) {
 
 // Final tells whether a failed attempt to connect will not succeed later either.
 func Final(err error) bool {
-	return errors.Is(err, base.ErrServerInfo) || errors.Is(err, base.ErrVersion) || errors.Is(err, base.ErrUnauthorized)
+	return errors.Is(err, base.ErrSessionLost) || errors.Is(err, base.ErrServerInfo) || errors.Is(err, base.ErrVersion) || errors.Is(err, base.ErrUnauthorized)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

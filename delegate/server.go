@@ -16,10 +16,10 @@ type ServerConf struct {
 	Info []byte
 	// Settings are announced to the client, and enforced.
 	Settings transport.ServerSettings
-	// Admit decides whether a client whose hello has come may stay: it returns
-	// transport.OK, or a refusal with its text and when to try again. The nil
-	// Admit takes all.
-	Admit func() (status transport.Status, text string, retryAfter time.Duration)
+	// Admit decides whether a client whose hello has come may stay: it sets the
+	// answer's Status, with Text and RetryAfter where that is a refusal, and what
+	// else is to be told. ctx ends with the hello. The nil Admit takes all.
+	Admit func(ctx context.Context, hello *transport.Hello, state *tls.ConnectionState, answer *transport.Hello)
 }
 
 // lingerTime is how long a refused peer has to read why.
@@ -57,7 +57,7 @@ func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn,
 			answer.Info = []byte(DefaultServerInfo)
 		}
 		if answer.Status == transport.OK && conf.Admit != nil {
-			answer.Status, answer.Text, answer.RetryAfter = conf.Admit()
+			conf.admit(ctx, &hello, state, &answer)
 		}
 		if err := conn.SayHello(&answer); err != nil {
 			return err
@@ -82,4 +82,15 @@ func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn,
 	}
 	nc.Close()
 	return nil, hello, nil, helloError(err)
+}
+
+// admit calls Admit, with a ctx that ends with the hello.
+func (conf ServerConf) admit(ctx context.Context, hello *transport.Hello, state *tls.ConnectionState, answer *transport.Hello) {
+	timeout := conf.HelloTimeout
+	if timeout <= 0 {
+		timeout = DefaultHelloTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conf.Admit(ctx, hello, state, answer)
 }

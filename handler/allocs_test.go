@@ -33,7 +33,8 @@ func TestACommandAllocatesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := h.NewConn(context.Background(), conn, said)
+			session, _, _ := h.Open(context.Background(), &said, "", nil)
+			c, _ := session.Attach(conn, &said)
 			c.Start(func(error) {})
 			defer func() { c.Close(nil, 0); pool.Close(time.Second); h.Close() }()
 			answer := make([]byte, 1<<10)

@@ -16,15 +16,17 @@ import (
 // for a later command, see recycle; a Proxy that was kept is then told from the
 // new command's by its Seq.
 type command[T any] struct {
-	conn  *Conn[T]
-	ctx   commandContext
-	place int // in conn.left, of a record that is there; under conn.mu
+	session *Session[T]
+	ctx     commandContext
+	place   int // in session.left, of a record that is there; under session.mu
 
 	// What the reader sets, before the command runs.
-	at    time.Time
-	slot  int
-	body  []byte
-	value any // the decoded command, of a transport that decodes itself
+	at         time.Time
+	slot       int
+	body       []byte
+	compressed bool        // body is
+	value      any         // the decoded command, of a transport that decodes itself
+	cmd        base.Cmd[T] // once it is decoded; of the goroutine that runs it, and of Receive
 
 	timer  wheel.Timer
 	reader transport.Body
@@ -32,22 +34,29 @@ type command[T any] struct {
 
 	sendMu  sync.Mutex // one Send at a time, so that results keep their order; protects scratch and message
 	scratch transport.Buffer
+	packed  transport.Buffer // the same compressed; empty: it was not worth it
 	message transport.Message
 
-	mu       sync.Mutex // protects what follows; taken inside sendMu
-	seq      base.Seq   // the command's, also after it has ended
-	deadline time.Time  // zero: none
-	credit   int
-	ended    bool               // its last frame was appended: the slot is the client's again
+	mu       sync.Mutex         // protects what follows; taken inside sendMu
+	seq      base.Seq           // the command's, also after it has ended
+	link     *transport.Conn    // where its results go; nil: they are only kept, in a session
+	deadline time.Time          // zero: none
+	first    int                // the credit that it began with
+	granted  int                // that it was ever given
+	credits  int                // messages by which it was given credit
+	ended    bool               // its last frame was made: without a session the slot is the client's again
 	running  bool               // its Exec has not returned yet
 	started  bool               // its codec, and then its Exec, was called
+	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
 	results  int                // that were sent
 	sending  *transport.Message // a large result on its way
+	kept     kept               // what it has sent, in a session
+	inputs   *inputs            // nil: none has come, and none was asked for
 }
 
-func newCommand[T any](c *Conn[T]) *command[T] {
-	x := &command[T]{conn: c, wake: make(chan struct{}, 1), ended: true}
-	x.ctx.parent = c.ctx
+func newCommand[T any](s *Session[T]) *command[T] {
+	x := &command[T]{session: s, wake: make(chan struct{}, 1), ended: true}
+	x.ctx.parent = s.ctx
 	x.timer.Fire = x.expire
 	return x
 }
@@ -63,9 +72,11 @@ func (x *command[T]) recycle() bool {
 	return x.ctx.recycle()
 }
 
-// begin makes x the record of the command in m. Only the reader calls it.
-func (x *command[T]) begin(m *transport.Message, at time.Time) {
-	x.at, x.slot, x.value = at, m.Slot, m.Value
+// begin makes x the record of the command in m, which came over conn. Only the
+// reader calls it.
+func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
+	at := conn.At()
+	x.at, x.slot, x.value, x.compressed = at, m.Slot, m.Value, m.Compressed
 	switch {
 	case m.Owned:
 		x.body = m.Body
@@ -78,23 +89,44 @@ func (x *command[T]) begin(m *transport.Message, at time.Time) {
 		x.ctx.setDeadline(deadline)
 	}
 	credit := max(m.Credit, 1)
-	if !x.conn.conn.Supports(transport.Credit) {
+	if !conn.Supports(transport.Credit) {
 		credit = math.MaxInt // the wire itself holds a fast command up
 	}
+	id := base.ID{Session: x.session.id, Seq: m.Seq}
+	if m.Origin != nil {
+		id = *m.Origin
+	}
+	x.ctx.setCommand(id, x.session.named || m.Origin != nil, m.Metadata)
 	x.mu.Lock()
-	x.seq, x.deadline, x.credit = m.Seq, deadline, credit
-	x.ended, x.running, x.started, x.results = false, true, false, 0
+	x.seq, x.link, x.deadline, x.first, x.granted, x.credits = m.Seq, conn, deadline, credit, credit, 0
+	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0
+	if x.session.named {
+		x.letGoLocked()
+	}
+	x.inputs = nil
 	x.mu.Unlock()
 	if m.Timeout > 0 {
-		x.conn.handler.wheel.Start(&x.timer, m.Timeout)
+		x.session.handler.wheel.Start(&x.timer, m.Timeout)
 	}
 }
 
+// refuse ends a command that is not run.
+func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal *base.Error) {
+	x.mu.Lock()
+	x.seq, x.slot, x.link, x.ended, x.started = m.Seq, m.Slot, conn, false, false
+	if x.session.named {
+		x.letGoLocked()
+	}
+	x.mu.Unlock()
+	copied := *refusal
+	x.end(m.Seq, &copied)
+}
+
 // LocalAddr returns the server's address of the connection.
-func (x *command[T]) LocalAddr() net.Addr { return x.conn.conn.LocalAddr() }
+func (x *command[T]) LocalAddr() net.Addr { return x.session.last.Load().LocalAddr() }
 
 // RemoteAddr returns the client's address.
-func (x *command[T]) RemoteAddr() net.Addr { return x.conn.conn.RemoteAddr() }
+func (x *command[T]) RemoteAddr() net.Addr { return x.session.last.Load().RemoteAddr() }
 
 // start says that the command is about to run, unless it has ended before, or
 // its time has run out.
@@ -136,12 +168,12 @@ func ended(seq base.Seq, why error) *base.Error {
 	return &base.Error{Outcome: base.Failed, Code: base.ErrCommandEnded, Seq: seq, Message: "the command has ended, its proxy can't send any more", Err: why}
 }
 
-// hasEnded tells whether the command's last frame was appended. That of a large
-// result is appended by the connection's drain, whenever its turn comes. The
-// caller holds mu.
+// hasEnded tells whether the command's last frame was appended, or, in a session,
+// made. That of a large result is appended by the connection's drain, whenever its
+// turn comes. The caller holds mu.
 func (x *command[T]) hasEnded() bool {
-	if m := x.sending; m != nil && m.Last && !x.ended {
-		x.ended = x.conn.conn.Progress(m) == transport.Whole
+	if m := x.sending; m != nil && m.Last && !x.ended && !x.session.named {
+		x.ended = x.link.Progress(m) == transport.Whole
 	}
 	return x.ended
 }

@@ -3,41 +3,29 @@ package handler
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-// Conn is one client's connection, and its commands.
+// Conn is one client's connection: it reads what the client sends, for the session
+// whose commands these are.
 type Conn[T any] struct {
-	handler       *Handler[T]
-	conn          *transport.Conn
-	ctx           context.Context // the parent of the commands' ctx
-	maxResultSize int
-	ended         func(error)
+	handler *Handler[T]
+	session *Session[T]
+	conn    *transport.Conn
+	ended   func(error)
+	read    chan struct{} // closed when nobody reads any more
 
 	// Of the goroutine that reads.
 	message  transport.Message
-	commands int // that have come
-	strays   int // cancels and credits that came too late
-
-	running  atomic.Int64 // commands whose Exec has not returned
-	draining atomic.Pointer[base.Error]
-
-	mu    sync.Mutex    // protects what follows
-	table []*command[T] // by slot; nil: never used
-	left  []*command[T] // running ones whose slot is another's already
-	free  []*command[T] // records that were in left, and have returned
-}
-
-// NewConn returns the handler of a connection whose hello is over. ctx is for
-// its values only.
-func (h *Handler[T]) NewConn(ctx context.Context, conn *transport.Conn, hello transport.Hello) *Conn[T] {
-	return &Conn[T]{handler: h, conn: conn, ctx: ctx, maxResultSize: hello.MaxResultSize}
+	asks     bool // the client has yet to list its open slots
+	goodbye  bool // the client has said that it ends its session
+	commands int  // that have come
+	strays   int  // messages that came too late
+	pings    int  // since pinged
+	pinged   time.Time
 }
 
 // Start has a goroutine of the pool read the connection. ended is called once,
@@ -53,14 +41,11 @@ func (c *Conn[T]) Drain(retryAfter time.Duration) {
 	if c.conn.Supports(transport.Goaway) {
 		c.conn.Post(&transport.Message{Kind: transport.Goaway, RetryAfter: retryAfter, Reason: "the server is shutting down"})
 	}
-	c.draining.Store(&base.Error{
-		Outcome: base.Rejected, Code: base.ErrDraining,
-		Message: "the server is shutting down and takes no more commands", RetryAfter: retryAfter,
-	})
+	c.session.drain(retryAfter)
 }
 
 // Running returns how many commands have not returned yet.
-func (c *Conn[T]) Running() int { return int(c.running.Load()) }
+func (c *Conn[T]) Running() int { return c.session.Running() }
 
 // Goaway tells whether the client hears of a drain. If not, the server closes
 // the connection itself when nothing is running on it.
@@ -74,9 +59,6 @@ func (c *Conn[T]) Close(reason error, within time.Duration) {
 	}
 	c.conn.Fail(reason)
 }
-
-// crowd tells whether other commands are likely to send results now.
-func (c *Conn[T]) crowd() bool { return c.running.Load() > 1 }
 
 // lead reads the connection until a command has come, hands the reading over,
 // and runs the command.
@@ -93,7 +75,7 @@ func (c *Conn[T]) lead() {
 		}
 		if x != nil {
 			c.handler.pool.follow(c)
-			c.run(x)
+			x.run()
 			return
 		}
 	}
@@ -102,18 +84,32 @@ func (c *Conn[T]) lead() {
 // receive deals with a message. It returns the command that is to be run, if the
 // message is one.
 func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
+	if c.asks && m.Kind != transport.Resume && m.Kind != transport.Ping {
+		return nil, transport.BrokenRule("a resumed session begins with the list of open slots")
+	}
 	switch m.Kind {
 	case transport.Ping:
+		if err := c.countPing(); err != nil {
+			return nil, err
+		}
 		return nil, c.conn.Post(&transport.Message{Kind: transport.Ping})
 	case transport.Command:
 		return c.admit(m)
-	case transport.Cancel, transport.Credit:
+	case transport.Goaway:
+		c.goodbye = true
+	case transport.Resume:
+		return nil, c.resume(m)
+	case transport.Ack:
+		return nil, c.ack(m)
+	default: // about an open command
 		x, seq := c.open(m.Slot)
 		switch {
 		case x == nil:
 			return nil, c.stray()
 		case m.Kind == transport.Credit:
-			x.addCredit(m.Credit)
+			return nil, x.credited(m.Credit)
+		case m.Kind == transport.Input:
+			return nil, x.input(m)
 		default:
 			x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled, Message: "the command was canceled while the server was running it"})
 		}
@@ -121,18 +117,34 @@ func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
 	return nil, nil
 }
 
-// A client may send maxStrays cancels and credits for commands that have ended,
-// and straysPerCommand more for each of its commands: those cross the command's
-// last frame.
+// A client may send maxStrays cancels, credits and inputs for commands that have
+// ended, and straysPerCommand more for each of its commands: those cross the
+// command's last frame. It may send maxPings pings, and pingsPerSecond more.
 const (
 	maxStrays        = 1000
 	straysPerCommand = 64
+	maxPings         = 1000
+	pingsPerSecond   = 100
 )
 
 // stray counts a message that crossed the end of its command.
 func (c *Conn[T]) stray() error {
 	if c.strays++; c.strays > maxStrays+straysPerCommand*c.commands {
-		return transport.BrokenRule("%d cancels and credits came for commands that had ended, of %d", c.strays, c.commands)
+		return transport.BrokenRule("%d cancels, credits and inputs came for commands that had ended, of %d", c.strays, c.commands)
+	}
+	return nil
+}
+
+// countPing holds the pings against their budget.
+func (c *Conn[T]) countPing() error {
+	if c.pings == 0 {
+		c.pinged = c.conn.At()
+	}
+	c.pings++
+	if spent := c.pings - int(c.conn.At().Sub(c.pinged).Seconds()*pingsPerSecond); spent > maxPings {
+		return transport.BrokenRule("%d pings came within %v", c.pings, c.conn.At().Sub(c.pinged))
+	} else if spent <= 0 {
+		c.pings = 0
 	}
 	return nil
 }
@@ -142,12 +154,12 @@ func (c *Conn[T]) stray() error {
 // reader opens commands, the record is still that command's when the reader
 // uses it.
 func (c *Conn[T]) open(slot int) (*command[T], base.Seq) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if slot >= len(c.table) || c.table[slot] == nil {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	if slot >= len(c.session.table) || c.session.table[slot] == nil {
 		return nil, 0
 	}
-	x := c.table[slot]
+	x := c.session.table[slot]
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.hasEnded() {
@@ -159,16 +171,16 @@ func (c *Conn[T]) open(slot int) (*command[T], base.Seq) {
 // admit makes a record for the command in m, or refuses it.
 func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	c.commands++
-	x, err := c.record(m)
+	x, err := c.session.record(m, c.conn.Supports(transport.Credit))
 	if err != nil {
 		return nil, err
 	}
 	if refusal := c.refusal(m); refusal != nil {
-		x.refuse(m, refusal)
+		x.refuse(c.conn, m, refusal)
 		return nil, nil
 	}
-	x.begin(m, c.conn.At())
-	c.running.Add(1)
+	x.begin(c.conn, m)
+	c.session.running.Add(1)
 	return x, nil
 }
 
@@ -176,79 +188,22 @@ func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
 	if m.Err != nil {
 		return m.Err
 	}
-	if draining := c.draining.Load(); draining != nil {
+	if draining := c.session.draining.Load(); draining != nil {
 		return draining
 	}
-	if int(c.running.Load()) >= 2*c.handler.MaxInFlight {
-		return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: fmt.Sprintf("more than %d commands of this connection are running, given up by the client or not", 2*c.handler.MaxInFlight)}
+	if limit := 2 * c.handler.MaxInFlight; c.session.Running() >= limit {
+		return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: fmt.Sprintf("more than %d commands of this connection are running, given up by the client or not", limit)}
 	}
 	return nil
-}
-
-// refuse ends a command that is not run.
-func (x *command[T]) refuse(m *transport.Message, refusal *base.Error) {
-	x.mu.Lock()
-	x.seq, x.slot, x.ended, x.started = m.Seq, m.Slot, false, false
-	x.mu.Unlock()
-	copied := *refusal
-	x.end(m.Seq, &copied)
-}
-
-// record finds a record for a new command on its slot.
-func (c *Conn[T]) record(m *transport.Message) (*command[T], error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for m.Slot >= len(c.table) {
-		c.table = append(c.table, nil)
-	}
-	x := c.table[m.Slot]
-	if x != nil {
-		x.mu.Lock()
-		ended, seq, busy := x.hasEnded(), x.seq, x.running
-		x.mu.Unlock()
-		switch {
-		case !ended:
-			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, seq)
-		case m.Seq <= seq && c.conn.Supports(transport.Credit): // the plain wire has no slots to speak of
-			return nil, transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
-		case busy:
-			x.place = len(c.left)
-			c.left = append(c.left, x)
-		case x.recycle():
-			return x, nil
-		}
-	}
-	x = c.spare()
-	c.table[m.Slot] = x
-	return x, nil
-}
-
-// spare returns a record for which there is no command. The caller holds mu.
-func (c *Conn[T]) spare() *command[T] {
-	for n := len(c.free) - 1; n >= 0; n-- {
-		x := c.free[n]
-		c.free[n], c.free = nil, c.free[:n]
-		if x.recycle() {
-			return x
-		}
-	}
-	return newCommand(c)
 }
 
 // lost is the end of the connection. It is called by the goroutine that reads,
 // which reads no more.
 func (c *Conn[T]) lost(reason error) {
-	c.mu.Lock()
-	commands := slices.Concat(c.table, c.left)
-	c.mu.Unlock()
-	for _, x := range commands {
-		if x == nil {
-			continue
-		}
-		x.mu.Lock()
-		seq := x.seq
-		x.mu.Unlock()
-		x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrConnLost, Message: "the command's connection was lost", Err: reason})
+	if c.goodbye || !c.session.detach(c) {
+		c.handler.sessions.remove(c.session)
+		c.session.end(reason)
 	}
+	close(c.read)
 	c.ended(reason)
 }

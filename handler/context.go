@@ -5,6 +5,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
 )
 
 // commandContext is the ctx of a command. It lives inside the command's record
@@ -15,7 +18,12 @@ import (
 // (Only whoever keeps it untouched beyond the end of the command might.)
 type commandContext struct {
 	touched atomic.Bool
-	parent  context.Context // the connection's: for values only
+	parent  context.Context // the session's: for values only
+
+	// Set before the command runs.
+	id       base.ID
+	named    bool   // id is one
+	metadata []byte // as the wire has it
 
 	mu       sync.Mutex // protects what follows
 	deadline time.Time
@@ -78,7 +86,26 @@ func (c *commandContext) Err() error {
 
 func (c *commandContext) Value(key any) any {
 	c.touch()
+	switch key {
+	case base.IDKey():
+		if !c.named {
+			return nil
+		}
+		return c.id
+	case base.MetadataKey():
+		if len(c.metadata) == 0 {
+			return nil
+		}
+		m, _ := transport.ParseMetadata(c.metadata) // it was checked when it came
+		return m
+	}
 	return c.parent.Value(key)
+}
+
+// setCommand says which command it is.
+func (c *commandContext) setCommand(id base.ID, named bool, metadata []byte) {
+	c.id, c.named = id, named
+	c.metadata = append(c.metadata[:0], metadata...)
 }
 
 // AfterFunc lets the context package derive from this one without a goroutine

@@ -16,9 +16,9 @@ func (x *command[T]) end(seq base.Seq, failure *base.Error) {
 		x.mu.Unlock()
 		return
 	}
-	flush, err := x.endLocked(failure)
+	told := x.endLocked(failure, false)
 	x.mu.Unlock()
-	x.tell(flush, err)
+	x.tell(told)
 }
 
 // cancel ends the command because its client gave it up, its time ran out, or
@@ -33,40 +33,53 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 	if !x.started && failure.Outcome == base.Unknown {
 		failure.Outcome = base.Rejected
 	}
-	flush, err := x.endLocked(failure)
+	told := x.endLocked(failure, true)
 	x.ctx.cancel(ctxErr, failure) // before the lock is gone, and with it, perhaps, the command
 	x.mu.Unlock()
-	x.tell(flush, err)
+	x.tell(told)
 }
 
-// endLocked appends the failure that ends the command, unless it has ended
-// already. The caller holds mu, and calls tell afterwards.
-func (x *command[T]) endLocked(failure *base.Error) (flush bool, err error) {
-	conn := x.conn.conn
+// told is what remains to be done about a failure once no lock is held: to flush, or
+// to end the connection with err.
+type told struct {
+	conn  *transport.Conn
+	flush bool
+	err   error
+}
+
+// endLocked appends the failure that ends the command, unless it has ended already.
+// atOnce says that nobody wants the results that are still to be sent. The caller
+// holds mu, and calls tell afterwards.
+func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 	if x.hasEnded() {
-		return false, nil
+		return told{}
 	}
-	x.ended = true
-	if m := x.sending; m != nil && conn.Abort(m) == transport.Whole && m.Last {
-		return false, nil // it has just become whole
-	}
+	x.ended, x.rejected = true, failure.Outcome == base.Rejected
+	x.endInputs()
 	x.signal()
+	if x.session.named {
+		return x.keepFailure(failure, atOnce)
+	}
+	conn := x.link
+	if m := x.sending; m != nil && conn.Abort(m) == transport.Whole && m.Last {
+		return told{} // it has just become whole
+	}
 	if !conn.Supports(transport.Failure) {
 		failure.Seq = x.seq
-		return false, failure
+		return told{conn: conn, err: failure}
 	}
-	return conn.Append(&transport.Message{Kind: transport.Failure, Slot: x.slot, Err: failure})
+	flush, err := conn.Append(&transport.Message{Kind: transport.Failure, Slot: x.slot, Err: failure})
+	return told{conn, flush, err}
 }
 
-// tell does what remains to be done about a failure once no lock is held. Where
-// the wire has no failures the connection ends instead.
-func (x *command[T]) tell(flush bool, err error) {
-	conn := x.conn.conn
-	if flush {
-		conn.Flush(x.conn.crowd())
+// tell does what remains to be done. Where the wire has no failures the connection
+// ends instead.
+func (x *command[T]) tell(t told) {
+	if t.flush {
+		t.conn.Flush(x.session.crowd())
 	}
-	if err != nil {
-		conn.Fail(err)
+	if t.err != nil {
+		t.conn.Fail(t.err)
 	}
 }
 

@@ -136,7 +136,8 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.conn = h.NewConn(s.ctx, conn, hello)
+		session, _, _ := h.Open(s.ctx, &hello, "", nil)
+		s.conn, _ = session.Attach(conn, &hello)
 		s.conn.Start(func(err error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -48,9 +48,10 @@ type Panic struct {
 // Handler serves the connections of one server. It is safe for concurrent use.
 type Handler[T any] struct {
 	Conf[T]
-	custom bool // Invoker is the user's: it may reject a command without having run it
-	pool   *Pool
-	wheel  *wheel.Wheel
+	custom   bool // Invoker is the user's: it may reject a command without having run it
+	pool     *Pool
+	wheel    *wheel.Wheel
+	sessions *sessions[T]
 }
 
 // Conf is what a Handler needs. There are no defaults: the server has set all.
@@ -60,6 +61,12 @@ type Conf[T any] struct {
 	// MaxInFlight is how many commands one connection may have open; as many
 	// more may still be running whose client has given them up.
 	MaxInFlight int
+	// MaxCmdSize is the largest command, in bytes, once it is decompressed.
+	MaxCmdSize int
+	// CompressAbove is the size in bytes above which a result is compressed.
+	CompressAbove int
+	// Sessions bounds the sessions that clients ask for.
+	Sessions SessionConf
 	// Strict closes the connection of a command whose body the codec refuses.
 	Strict bool
 	// OnPanic hears of panics; it must be safe for concurrent use.
@@ -70,8 +77,21 @@ type Conf[T any] struct {
 // New returns a Handler that runs commands in the goroutines of pool.
 func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
 	_, usual := conf.Invoker.(invoker[T])
-	return &Handler[T]{Conf: conf, custom: !usual, pool: pool, wheel: wheel.New()}
+	return &Handler[T]{
+		Conf: conf, custom: !usual, pool: pool, wheel: wheel.New(),
+		sessions: &sessions[T]{conf: conf.Sessions, byID: make(map[transport.SessionID]*Session[T])},
+	}
 }
+
+// EndSessions ends all sessions, for a reason: those without a connection at once.
+func (h *Handler[T]) EndSessions(reason error) { h.sessions.close(reason) }
+
+// HasSessions tells whether a client may come back to its session.
+func (h *Handler[T]) HasSessions() bool { return h.sessions.exist() }
+
+// Waiting tells whether a session without a connection still has a running command,
+// or something that its client has not seen.
+func (h *Handler[T]) Waiting() bool { return h.sessions.open() }
 
 // Close stops the Handler's timers. Its connections have ended before.
 func (h *Handler[T]) Close() { h.wheel.Close() }

@@ -12,11 +12,13 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
+func newBareSession() *Session[int] { return &Session[int]{ctx: context.Background()} }
+
 // A timer may fire at the moment in which its command ends; its record may be
 // another command's when Fire runs.
 func TestATimerThatFiresLateHitsNoOtherCommand(t *testing.T) {
 	for _, deadline := range []time.Time{{}, time.Now().Add(time.Hour)} {
-		x := newCommand(&Conn[int]{})
+		x := newCommand(newBareSession())
 		x.seq, x.deadline, x.running, x.ended = 2, deadline, true, false
 		x.expire()
 		if x.ended || x.ctx.Err() != nil {
@@ -27,7 +29,7 @@ func TestATimerThatFiresLateHitsNoOtherCommand(t *testing.T) {
 
 // A failure may be under way for a command whose record is another's meanwhile.
 func TestAFailureOfAnEarlierCommand(t *testing.T) {
-	x := newCommand(&Conn[int]{})
+	x := newCommand(newBareSession())
 	x.seq, x.running, x.ended = 2, true, false
 	x.end(1, &base.Error{})
 	x.cancel(1, base.ErrCanceled, &base.Error{})
@@ -37,10 +39,11 @@ func TestAFailureOfAnEarlierCommand(t *testing.T) {
 }
 
 func TestAnOutgrownBodyIsLetGo(t *testing.T) {
-	c := &Conn[int]{table: make([]*command[int], 1)}
-	x := newCommand(c)
-	c.table[0], x.body = x, make([]byte, keepBody+1)
-	c.finish(x)
+	s := newBareSession()
+	x := newCommand(s)
+	s.table = []*command[int]{x}
+	x.body = make([]byte, keepBody+1)
+	s.finish(x)
 	if x.body != nil {
 		t.Error("the record keeps a large body")
 	}
@@ -53,8 +56,8 @@ func TestACommandThatIsGivenUpBeforeItStarts(t *testing.T) {
 	defer near.Close()
 	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
 	defer conn.Fail(net.ErrClosed)
-	x := newCommand(&Conn[int]{conn: conn})
-	x.seq, x.running, x.ended = 1, true, false
+	x := newCommand(newBareSession())
+	x.link, x.seq, x.running, x.ended = conn, 1, true, false
 	failure := &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled}
 	x.cancel(1, context.Canceled, failure)
 	if failure.Outcome != base.Rejected {
@@ -67,9 +70,9 @@ func TestACommandThatIsGivenUpBeforeItStarts(t *testing.T) {
 
 // A record whose slot is another's serves again once its command has returned.
 func TestRecordsAreUsedAgain(t *testing.T) {
-	c := &Conn[int]{}
+	s := newBareSession()
 	record := func(slot int, seq base.Seq) *command[int] {
-		x, err := c.record(&transport.Message{Slot: slot, Seq: seq})
+		x, err := s.record(&transport.Message{Slot: slot, Seq: seq}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,18 +84,18 @@ func TestRecordsAreUsedAgain(t *testing.T) {
 	if first == second || second == third {
 		t.Error("a running command's record was used again")
 	}
-	c.finish(first)
-	c.finish(second)
+	s.finish(first)
+	s.finish(second)
 	if x, y := record(1, 4), record(2, 5); x != second || y != first {
 		t.Error("records were not used again")
 	}
 	third.ctx.Done()
-	c.finish(third)
+	s.finish(third)
 	if record(0, 6) == third {
 		t.Error("a record whose ctx may be in use was used again")
 	}
-	if len(c.left) != 0 || len(c.free) != 0 {
-		t.Errorf("%d left, %d free", len(c.left), len(c.free))
+	if len(s.left) != 0 || len(s.free) != 0 {
+		t.Errorf("%d left, %d free", len(s.left), len(s.free))
 	}
 }
 

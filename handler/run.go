@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"context"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -10,13 +9,13 @@ import (
 )
 
 // run runs a command, to whatever end.
-func (c *Conn[T]) run(x *command[T]) {
+func (x *command[T]) run() {
 	var cmd base.Cmd[T]
 	seq, returned, refused := x.seq, false, false
-	defer c.finish(x)
+	defer x.session.finish(x)
 	defer func() {
 		if !returned {
-			c.broken(x, seq, cmd, recover())
+			x.broken(seq, cmd, recover())
 		}
 	}()
 	failure := x.start(seq)
@@ -25,20 +24,22 @@ func (c *Conn[T]) run(x *command[T]) {
 		refused = failure != nil
 	}
 	if failure == nil {
-		failure = c.conclude(x, seq, c.handler.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+		x.cmd = cmd
+		failure = x.conclude(seq, x.session.handler.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
 	}
 	if failure != nil {
 		x.end(seq, failure)
 	}
 	returned = true
-	if refused && c.handler.Strict {
-		c.conn.Settle(time.Second)
-		c.conn.Fail(failure)
+	if refused && x.session.handler.Strict {
+		conn := x.session.last.Load()
+		conn.Settle(time.Second)
+		conn.Fail(failure)
 	}
 }
 
 // broken ends a command whose code panicked with v, or ended its goroutine.
-func (c *Conn[T]) broken(x *command[T], seq base.Seq, cmd base.Cmd[T], v any) {
+func (x *command[T]) broken(seq base.Seq, cmd base.Cmd[T], v any) {
 	who, failure := "the command", &base.Error{Outcome: base.Failed, Code: base.ErrPanic}
 	if cmd == nil { // nothing was run
 		who, failure.Outcome = "the server's codec", base.Rejected
@@ -48,7 +49,7 @@ func (c *Conn[T]) broken(x *command[T], seq base.Seq, cmd base.Cmd[T], v any) {
 		failure.Message = who + " ended its goroutine by runtime.Goexit"
 	}
 	defer x.end(seq, failure) // whatever OnPanic does
-	c.panicked(x, cmd, v)
+	x.panicked(cmd, v)
 }
 
 // decode makes the command from its body. An error of the codec is a rejection:
@@ -58,7 +59,13 @@ func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 		return x.value.(base.Cmd[T]), nil
 	}
 	x.reader.B = x.body
-	cmd, err := x.conn.handler.Codec.Decode(&x.reader)
+	if x.compressed {
+		var failure *base.Error
+		if x.reader.B, failure = x.session.decompress(x.body); failure != nil {
+			return nil, failure
+		}
+	}
+	cmd, err := x.session.handler.Codec.Decode(&x.reader)
 	switch {
 	case err != nil:
 		failure := failureOf(err)
@@ -76,46 +83,21 @@ func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 
 // conclude returns how a command ended that has returned err; nil, if it ended
 // before.
-func (c *Conn[T]) conclude(x *command[T], seq base.Seq, err error) *base.Error {
+func (x *command[T]) conclude(seq base.Seq, err error) *base.Error {
 	switch over := x.over(); {
 	case over && err != nil:
-		c.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
+		x.session.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
 		return nil
 	case over:
 		return nil
 	case err != nil:
 		failure := failureOf(err)
-		if !c.handler.custom || x.hasSent() {
+		if !x.session.handler.custom || x.hasSent() {
 			failure.Outcome = base.Failed // for it has run
 		}
 		return failure
 	}
 	return &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
-}
-
-// finish lets go of a command whose Exec has returned. Its ctx ends in any case:
-// a goroutine that the command left behind may ask for it only now.
-func (c *Conn[T]) finish(x *command[T]) {
-	x.ctx.cancel(context.Canceled, errReturned)
-	if !x.deadline.IsZero() {
-		c.handler.wheel.Stop(&x.timer)
-	}
-	x.value, x.reader.B = nil, nil
-	if cap(x.body) > keepBody {
-		x.body = nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	x.mu.Lock()
-	x.running = false
-	x.mu.Unlock()
-	if c.table[x.slot] != x {
-		n := len(c.left) - 1
-		c.left[x.place], c.left[n].place = c.left[n], x.place
-		c.left[n], c.left = nil, c.left[:n]
-		c.free = append(c.free, x)
-	}
-	c.running.Add(-1)
 }
 
 var errReturned = &base.Error{Outcome: base.Unknown, Code: base.ErrCommandEnded, Message: "the command has returned"}
@@ -125,19 +107,20 @@ const keepBody = 4 << 10
 
 // panicked reports a panic in the code that belongs to what: a command, or a
 // result.
-func (c *Conn[T]) panicked(x *command[T], what, v any) {
-	p := Panic{Seq: x.seq, Value: v, Stack: debug.Stack(), RemoteAddr: c.conn.RemoteAddr().String()}
+func (x *command[T]) panicked(what, v any) {
+	h := x.session.handler
+	p := Panic{Seq: x.seq, Value: v, Stack: debug.Stack(), RemoteAddr: x.RemoteAddr().String()}
 	if what != nil {
 		p.Cmd = base.NameOf(what)
 	}
-	if c.handler.OnPanic == nil {
-		c.handler.Logger.Error("a command panicked", "seq", p.Seq, "value", p.Value, "remote", p.RemoteAddr, "stack", string(p.Stack))
+	if h.OnPanic == nil {
+		h.Logger.Error("a command panicked", "seq", p.Seq, "value", p.Value, "remote", p.RemoteAddr, "stack", string(p.Stack))
 		return
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			c.handler.Logger.Error("OnPanic panicked itself", "value", v)
+			h.Logger.Error("OnPanic panicked itself", "value", v)
 		}
 	}()
-	c.handler.OnPanic(p)
+	h.OnPanic(p)
 }

@@ -26,12 +26,15 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 		x.addCredit(1)
 		return err
 	}
+	if x.session.named {
+		return x.keepResult(seq, last)
+	}
 	for {
 		err = x.send(seq, last)
 		if err != transport.ErrNoRoom {
 			return err
 		}
-		if err := x.conn.conn.Room(&x.ctx); err != nil {
+		if err := x.link.Room(&x.ctx); err != nil {
 			return cmp.Or(x.check(seq), err)
 		}
 	}
@@ -42,8 +45,8 @@ func (x *command[T]) takeCredit(seq base.Seq) error {
 	for {
 		x.mu.Lock()
 		err := x.checkLocked(seq)
-		if err == nil && x.credit > 0 {
-			x.credit--
+		if err == nil && x.results < x.granted {
+			x.results++
 			x.mu.Unlock()
 			return nil
 		}
@@ -55,12 +58,27 @@ func (x *command[T]) takeCredit(seq base.Seq) error {
 	}
 }
 
-// addCredit lets n more results go.
+// addCredit gives back the credit of n results that were not sent.
 func (x *command[T]) addCredit(n int) {
 	x.mu.Lock()
-	x.credit += min(n, math.MaxInt-x.credit)
+	x.results -= n
 	x.mu.Unlock()
 	x.signal()
+}
+
+// credited lets n more results go, as the client says.
+func (x *command[T]) credited(n int) error {
+	x.mu.Lock()
+	x.granted += min(n, math.MaxInt-x.granted)
+	x.credits++
+	flood := x.credits > x.results+maxStrays
+	x.release()
+	x.mu.Unlock()
+	x.signal()
+	if flood {
+		return transport.BrokenRule("%d credits came for the command on slot %d", x.credits, x.slot)
+	}
+	return nil
 }
 
 func (x *command[T]) signal() {
@@ -78,41 +96,38 @@ func (x *command[T]) encode(result base.Result) (last bool, err error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			x.conn.panicked(x, result, v)
+			x.panicked(result, v)
 			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: x.seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
 		}
 	}()
 	last = result.LastOne()
 	x.scratch.Reset()
-	if err := x.conn.handler.Codec.Encode(result, &x.scratch); err != nil {
+	if err := x.session.handler.Codec.Encode(result, &x.scratch); err != nil {
 		var e *base.Error
 		if !errors.As(err, &e) || e == nil {
 			e = &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: x.seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
 		}
 		return false, e
 	}
-	if limit := x.conn.maxResultSize; limit > 0 && len(x.scratch.B) > limit {
+	if limit := x.session.maxResultSize; limit > 0 && len(x.scratch.B) > limit {
 		return false, &base.Error{Outcome: base.Failed, Code: base.ErrTooLargeResult, Seq: x.seq, Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", len(x.scratch.B), limit)}
 	}
-	return last, nil
+	return last, x.compress()
 }
 
 // send sends what is in scratch, unless the command has ended meanwhile: that is
 // checked under the lock under which the result is appended, so that nothing can
 // follow a command's last frame.
 func (x *command[T]) send(seq base.Seq, last bool) error {
-	conn := x.conn.conn
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
 		return err
 	}
-	x.message = transport.Message{Kind: transport.Result, Slot: x.slot, Last: last, Body: x.scratch.B}
+	conn := x.link
+	x.message = x.result(last)
 	flush, err := conn.Append(&x.message)
 	large := err == nil && x.message.Large()
-	if err == nil {
-		x.results++
-	}
 	switch {
 	case large:
 		x.sending = &x.message
@@ -121,18 +136,17 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	}
 	x.mu.Unlock()
 	if flush {
-		conn.Flush(x.conn.crowd())
+		conn.Flush(x.session.crowd())
 	}
 	if large {
-		return x.sendLarge(seq)
+		return x.sendLarge(conn, seq)
 	}
 	return err
 }
 
 // sendLarge waits until a large result is written. If the command ends before,
 // the result is given up by whoever ended it.
-func (x *command[T]) sendLarge(seq base.Seq) error {
-	conn := x.conn.conn
+func (x *command[T]) sendLarge(conn *transport.Conn, seq base.Seq) error {
 	err := conn.Wait(context.Background(), &x.message)
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/delegate"
-	"github.com/cmdstream/cmdstream/transport"
 )
 
 // Serve accepts connections from l and serves them, until Shutdown or Close, or
@@ -90,40 +88,37 @@ func (s *Server) start(nc net.Conn) {
 
 // hello answers a client's hello and has its commands run.
 func (s *Server) hello(nc net.Conn) {
-	placed := false
+	if s.conf.wrap != nil {
+		nc = s.conf.wrap(nc)
+	}
+	a := &admission{server: s, nc: nc}
+	served := false
 	defer func() {
 		<-s.hellos
 		if v := recover(); v != nil { // of a callback of the TLSConfig, or a Transport
 			s.logger.Error("a hello panicked", "remote", nc.RemoteAddr(), "value", v, "stack", string(debug.Stack()))
 			nc.Close()
-			if placed {
-				s.freePlace(nil)
-			}
+		}
+		if !served {
+			a.abandon()
 		}
 	}()
-	if s.conf.wrap != nil {
-		nc = s.conf.wrap(nc)
-	}
 	conf := s.conf.delegate
-	conf.Admit = func() (transport.Status, string, time.Duration) {
-		status, text, retryAfter := s.takePlace()
-		placed = status == transport.OK
-		return status, text, retryAfter
-	}
+	conf.Admit = a.admit
 	addr := nc.RemoteAddr()
-	conn, hello, state, err := delegate.Accept(s.ctx, nc, conf)
+	conn, hello, _, err := delegate.Accept(s.ctx, nc, conf)
 	if err != nil {
 		s.logger.Warn("a connection ended in its hello", "remote", addr, "error", err)
-		if placed {
-			s.freePlace(nil)
-		}
 		return
 	}
-	ctx := context.Background()
-	if state != nil {
-		ctx = base.ContextWithTLS(ctx, state)
+	w, err := a.session.attach(conn, &hello)
+	if err != nil {
+		conn.Fail(err)
+		conn.Join()
+		s.logger.Warn("a connection ended after its hello", "remote", addr, "error", err)
+		return
 	}
-	w := s.newConn(ctx, conn, hello)
+	served = true
 	if s.conf.receiveTimeout > 0 {
 		delegate.WatchIdle(conn, s.conf.receiveTimeout)
 	}
@@ -132,30 +127,20 @@ func (s *Server) hello(nc net.Conn) {
 	w.Start(func(err error) { s.lost(w, addr, err) })
 }
 
-// takePlace decides whether a further client may stay.
-func (s *Server) takePlace() (status transport.Status, text string, retryAfter time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.state != serving:
-		return transport.Draining, "", s.conf.fullRetryAfter
-	case s.places >= s.conf.workersCount:
-		return transport.Full, "", s.conf.fullRetryAfter
-	}
-	s.places++
-	return transport.OK, "", 0
-}
-
 // freePlace gives up a place, and its worker if it had one.
 func (s *Server) freePlace(w worker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w != nil {
+		if _, has := s.workers[w]; !has {
+			return // another connection of its session has taken it over
+		}
 		delete(s.workers, w)
 	}
 	s.places--
-	if s.places == 0 && s.state != serving {
-		close(s.gone)
+	select {
+	case s.freed <- struct{}{}:
+	default:
 	}
 }
 

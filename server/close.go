@@ -23,23 +23,41 @@ const helloGrace = 250 * time.Millisecond
 // gone. When ctx ends before, it closes the connections that are left, and
 // returns ctx's cause.
 //
+// Clients with a session may come back while it drains, for what they were not told
+// yet: the listeners stay open for them alone, and Shutdown waits until they came, or
+// their session's time is over.
+//
 // A connection whose transport has no goaway is closed as soon as none of its
 // commands is running.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.end(draining, closedError())
-	ticker := time.NewTicker(5 * time.Millisecond)
+	ticker := time.NewTicker(drainTick)
 	defer ticker.Stop()
 	for {
-		select {
-		case <-s.gone:
+		if s.drained() {
 			return s.Close()
+		}
+		select {
 		case <-ctx.Done():
 			s.Close()
 			return context.Cause(ctx)
+		case <-s.freed:
 		case <-ticker.C:
 			s.closeIdle()
 		}
 	}
+}
+
+// drainTick is how often Shutdown looks whether all is done.
+const drainTick = 5 * time.Millisecond
+
+// drained tells whether no client is left, and none has to come back for what it was
+// not told yet.
+func (s *Server) drained() bool {
+	s.mu.Lock()
+	left := s.places > 0
+	s.mu.Unlock()
+	return !left && !s.sessions.waiting()
 }
 
 // closeIdle closes the connections that run nothing and can't be told to go.
@@ -82,15 +100,15 @@ func (s *Server) end(to state, why error) {
 		s.mu.Unlock()
 		return
 	}
-	if s.state == serving && s.places == 0 {
-		close(s.gone)
-	}
 	s.state = to
 	if s.why == nil {
 		s.why = why
 	}
-	for l := range s.listeners {
-		s.tasks.Go(func() { l.Close() }) // a listener may be the user's own
+	// While there are sessions their clients must be able to come back.
+	if to == closed || !s.sessions.exist() {
+		for l := range s.listeners {
+			s.tasks.Go(func() { l.Close() }) // a listener may be the user's own
+		}
 	}
 	s.mu.Unlock()
 	if to == closed {
@@ -103,6 +121,9 @@ func (s *Server) end(to state, why error) {
 		if to == closed {
 			w.Close(why, 0)
 		}
+	}
+	if to == closed {
+		s.sessions.end(why)
 	}
 }
 

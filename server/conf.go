@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,9 @@ import (
 // A command that Decode refuses is Rejected, and the others go on; if the error
 // is an [*base.Error], its Code travels. A result that Encode refuses makes
 // proxy.Send return the error.
+//
+// For commands that are sent inputs while they run it has a further method,
+// DecodeInput(base.Cmd[T], transport.Reader) (any, error).
 type Codec[T any] interface {
 	Encode(result base.Result, w transport.Writer) error
 	Decode(r transport.Reader) (base.Cmd[T], error)
@@ -62,6 +66,22 @@ type Conf[T any] struct {
 	ServerInfo []byte
 	// ServerSettings are announced to the clients, and enforced.
 	ServerSettings Settings
+	// Authenticate, if set, decides who may connect. It sees each client's hello, and
+	// returns the ctx from which the commands' ctx take their values, and the name
+	// of the principal: a session can be resumed by the principal that opened it and
+	// by nobody else. An error refuses the client, base.ErrUnauthorized, with its
+	// text. ctx ends with the hello. Without it a session belongs to the client's
+	// certificate, if there is one, and credentials are refused. It must be safe
+	// for concurrent use.
+	Authenticate func(ctx context.Context, hello ClientHello) (context.Context, string, error)
+	// Sessions bounds the sessions of clients with client.Conf.Session.
+	Sessions Sessions
+	// Compressions are those that may be used; the client's order counts. None:
+	// nothing is compressed.
+	Compressions []transport.Compression
+	// CompressAbove is the size in bytes above which a result is compressed, where a
+	// compression was agreed upon; 0: 1 KiB.
+	CompressAbove int
 	// Invoker runs the commands; nil: it calls their Exec with the receiver.
 	Invoker handler.Invoker[T]
 	// Transport makes the wire of each connection; nil: transport.Framed.
@@ -79,8 +99,61 @@ type Conf[T any] struct {
 	Logger *slog.Logger
 }
 
+// ClientHello is what a client says of itself before its first command.
+type ClientHello struct {
+	// Info and Credentials are opaque here: client.Conf has them.
+	Info        []byte
+	Credentials []byte
+	// LocalAddr and RemoteAddr are the connection's.
+	LocalAddr  net.Addr
+	RemoteAddr net.Addr
+	// TLS is the state of TLS; nil: there is none.
+	TLS *tls.ConnectionState
+}
+
+// Sessions bounds what a server keeps for clients that lost their connection.
+type Sessions struct {
+	// Disabled refuses clients that ask for a session.
+	Disabled bool
+	// Time is how long a session is kept without a connection; 0: 1 minute.
+	Time time.Duration
+	// Max is how many are kept so; one more costs the one that was left first. 0:
+	// 1024.
+	Max int
+	// MaxBytes is how many bytes of results above a kibibyte are kept for one session
+	// until its client has acknowledged them; a command that would send more waits.
+	// 0: 4 MiB.
+	MaxBytes int
+	// TotalBytes is the same for all sessions: above it the one that was left first
+	// is given up. 0: 256 MiB.
+	TotalBytes int
+}
+
+// Defaults of Sessions.
+const (
+	DefaultSessionTime       = time.Minute
+	DefaultMaxSessions       = 1024
+	DefaultSessionBytes      = 4 << 20
+	DefaultTotalSessionBytes = 256 << 20
+)
+
+func (s Sessions) withDefaults() Sessions {
+	for v, d := range map[*int]int{
+		&s.Max: DefaultMaxSessions, &s.MaxBytes: DefaultSessionBytes, &s.TotalBytes: DefaultTotalSessionBytes,
+	} {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if s.Time == 0 {
+		s.Time = DefaultSessionTime
+	}
+	return s
+}
+
 // Defaults of Conf.
 const (
+	DefaultCompressAbove  = 1 << 10 // bytes
 	DefaultWorkersCount   = 1024
 	DefaultMaxHellos      = 1024
 	DefaultFullRetryAfter = 500 * time.Millisecond
@@ -93,6 +166,9 @@ func (conf Conf[T]) withDefaults() (Conf[T], error) {
 		"WorkersCount": int64(conf.WorkersCount), "MaxHellos": int64(conf.MaxHellos),
 		"FirstConnTimeout": int64(conf.FirstConnTimeout), "ReceiveTimeout": int64(conf.ReceiveTimeout),
 		"SysDataSendTimeout": int64(conf.SysDataSendTimeout), "WriteTimeout": int64(conf.WriteTimeout),
+		"CompressAbove": int64(conf.CompressAbove),
+		"Sessions.Time": int64(conf.Sessions.Time), "Sessions.Max": int64(conf.Sessions.Max),
+		"Sessions.MaxBytes": int64(conf.Sessions.MaxBytes), "Sessions.TotalBytes": int64(conf.Sessions.TotalBytes),
 		"FullRetryAfter":            int64(conf.FullRetryAfter),
 		"ServerSettings.MaxCmdSize": int64(conf.ServerSettings.MaxCmdSize), "ServerSettings.MaxInFlight": int64(conf.ServerSettings.MaxInFlight),
 	} {
@@ -112,6 +188,10 @@ func (conf Conf[T]) withDefaults() (Conf[T], error) {
 	if conf.FullRetryAfter == 0 {
 		conf.FullRetryAfter = DefaultFullRetryAfter
 	}
+	if conf.CompressAbove == 0 {
+		conf.CompressAbove = DefaultCompressAbove
+	}
+	conf.Sessions = conf.Sessions.withDefaults()
 	if conf.Logger == nil {
 		conf.Logger = slog.Default()
 	}

@@ -32,21 +32,22 @@ type Server struct {
 	logger *slog.Logger
 	pool   *handler.Pool
 	// What depends on the receiver's type.
-	newConn func(ctx context.Context, conn *transport.Conn, hello transport.Hello) worker
-	release func() // lets go of the handler
+	sessions sessions
+	release  func() // lets go of the handler
 
 	ctx    context.Context // ends hellos that are under way
 	cancel context.CancelCauseFunc
 	hellos chan struct{} // a place for each hello under way
+
+	freed chan struct{} // of capacity 1: a place has become free
 
 	mu        sync.Mutex // protects what follows
 	state     state
 	why       error // why it is not serving any more
 	listeners map[net.Listener]struct{}
 	workers   map[worker]struct{}
-	places    int           // taken of WorkersCount: by workers, and by clients whose hello is being answered
-	gone      chan struct{} // closed when there is no place taken, while draining
-	accepted  bool          // a connection has come, ever
+	places    int  // taken of WorkersCount: by workers, and by clients whose hello is being answered
+	accepted  bool // a connection has come, ever
 	tasks     sync.WaitGroup
 }
 
@@ -58,6 +59,9 @@ type common struct {
 	receiveTimeout   time.Duration
 	lostConn         LostConnCallback
 	delegate         delegate.ServerConf
+	authenticate     func(ctx context.Context, hello ClientHello) (context.Context, string, error)
+	compressions     []transport.Compression
+	sessionTime      time.Duration           // 0: no sessions
 	wrap             func(net.Conn) net.Conn // TLS
 }
 
@@ -103,8 +107,17 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 	pool := handler.NewPool()
 	h := handler.New(handler.Conf[T]{
 		Codec: codec, Invoker: conf.Invoker, MaxInFlight: conf.ServerSettings.MaxInFlight,
+		MaxCmdSize: conf.ServerSettings.MaxCmdSize, CompressAbove: conf.CompressAbove,
+		Sessions: handler.SessionConf{
+			Time: conf.Sessions.Time, Max: conf.Sessions.Max,
+			MaxBytes: conf.Sessions.MaxBytes, TotalBytes: conf.Sessions.TotalBytes,
+		},
 		Strict: conf.Strict, OnPanic: conf.OnPanic, Logger: conf.Logger,
 	}, pool)
+	sessionTime := conf.Sessions.Time
+	if conf.Sessions.Disabled {
+		sessionTime = 0
+	}
 	s := &Server{
 		conf: common{
 			workersCount: conf.WorkersCount, fullRetryAfter: conf.FullRetryAfter,
@@ -117,18 +130,17 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 				},
 				Info: conf.ServerInfo, Settings: conf.ServerSettings,
 			},
-			wrap: tlsWrapper(conf.TLSConfig),
+			wrap:         tlsWrapper(conf.TLSConfig),
+			authenticate: conf.Authenticate, compressions: conf.Compressions, sessionTime: sessionTime,
 		},
-		logger: conf.Logger,
-		pool:   pool,
-		newConn: func(ctx context.Context, conn *transport.Conn, hello transport.Hello) worker {
-			return h.NewConn(ctx, conn, hello)
-		},
+		logger:    conf.Logger,
+		pool:      pool,
+		sessions:  typed[T]{h},
 		release:   h.Close,
 		hellos:    make(chan struct{}, conf.MaxHellos),
 		listeners: make(map[net.Listener]struct{}),
 		workers:   make(map[worker]struct{}),
-		gone:      make(chan struct{}),
+		freed:     make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s, nil

@@ -9,7 +9,7 @@ import (
 
 // Framed is cmdstream's own wire, version 1: see docs/spec.md.
 func Framed(o Options) Transport {
-	return &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots), isOpen: o.Open}
+	return &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots), isOpen: o.Open, budget: o.Budget}
 }
 
 type framed struct {
@@ -18,15 +18,18 @@ type framed struct {
 	maxSlots uint64
 
 	isOpen func(slot int) bool // nil: not known
+	budget Budget              // nil: without bound
 
 	// The sending side's.
 	seqOut base.Seq
 	extras []byte
 
 	// The reading side's.
-	seqIn    base.Seq
-	frame    []byte           // a frame that is larger than the bufio.Reader
-	partials map[int]*partial // bodies of which some chunks have come
+	compressed bool // a compression was agreed upon
+	seqIn      base.Seq
+	frame      []byte           // a frame that is larger than the bufio.Reader
+	partials   map[int]*partial // bodies of which some chunks have come
+	list       []SlotState      // of which some frames have come
 }
 
 func (f *framed) Supports(Kind) bool { return true }
@@ -35,7 +38,7 @@ func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
 	switch m.Kind {
 	case Ping:
 		return append(dst, wire.Ping), nil, false
-	case Command, Result:
+	case Command, Result, Input:
 		return f.appendBody(dst, m)
 	case Failure:
 		payload := wire.AppendFailure(nil, wire.Failure{
@@ -50,6 +53,11 @@ func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
 	case Credit:
 		f.extras = wire.AppendUvarint(f.extras[:0], uint64(m.Credit))
 		return appendFrame(dst, wire.KindCredit, m.Slot, f.extras), nil, false
+	case Ack:
+		f.extras = wire.AppendUvarint(f.extras[:0], uint64(m.Seen))
+		return appendFrame(dst, wire.KindAck, m.Slot, f.extras), nil, false
+	case Resume:
+		return f.appendList(dst, m.Slots), nil, false
 	default: // Goaway
 		payload := wire.AppendGoaway(nil, wire.Goaway{RetryAfter: milliseconds(m.RetryAfter), Reason: m.Reason})
 		return appendFrame(dst, wire.KindGoaway, 0, payload), nil, false
@@ -63,12 +71,12 @@ func appendFrame(dst []byte, kind wire.Kind, slot int, payload []byte) []byte {
 
 // appendBody appends a command or a result, or the next chunk of one.
 func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool) {
-	h := wire.Header{Kind: wire.KindCommand, Slot: uint64(m.Slot)}
-	if m.Kind == Result {
-		h.Kind = wire.KindResult
-		if m.Last {
-			h.Flags = wire.FlagLast
-		}
+	h := wire.Header{Kind: wireKind(m.Kind), Slot: uint64(m.Slot)}
+	if m.Last && m.Kind != Command {
+		h.Flags = wire.FlagLast
+	}
+	if m.Compressed && !m.begun {
+		h.Flags |= wire.FlagCompressed
 	}
 	f.extras = f.extras[:0]
 	if !m.begun && m.Kind == Command {
@@ -83,7 +91,11 @@ func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool
 		if m.Credit > 1 {
 			e.Credit = uint64(m.Credit)
 		}
-		if e.Seq|e.Timeout|e.Credit != 0 {
+		e.Metadata = m.Metadata
+		if m.Origin != nil {
+			e.Origin = &wire.Origin{Session: m.Origin.Session, Seq: uint64(m.Origin.Seq)}
+		}
+		if e.Seq|e.Timeout|e.Credit != 0 || e.Metadata != nil || e.Origin != nil {
 			h.Flags |= wire.FlagExtras
 			f.extras = wire.AppendExtras(f.extras, e)
 		}
@@ -110,6 +122,18 @@ func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool
 		return dst, piece, h.Flags&wire.FlagMore != 0
 	}
 	return append(dst, piece...), nil, h.Flags&wire.FlagMore != 0
+}
+
+// wireKind is the kind of the frames of a message with a body.
+func wireKind(kind Kind) wire.Kind {
+	switch kind {
+	case Result:
+		return wire.KindResult
+	case Input:
+		return wire.KindInput
+	default:
+		return wire.KindCommand
+	}
 }
 
 func milliseconds(d time.Duration) uint64 {

@@ -18,27 +18,32 @@ type partial struct {
 	dropped bool // its chunks are thrown away
 }
 
-// continues tells whether a frame is a further chunk.
-func (p *partial) continues(h wire.Header) bool {
+// continues tells whether a frame is a further chunk. Another body can't begin
+// before this one is whole.
+func (p *partial) continues(h wire.Header) (bool, error) {
 	switch h.Kind {
-	case wire.KindCommand:
-		return p.m.Kind == Command
-	case wire.KindResult:
-		return p.m.Kind == Result
+	case wireKind(p.m.Kind):
+		return true, nil
+	case wire.KindCommand, wire.KindResult, wire.KindInput:
+		return false, BrokenRule("a %s came between the chunks of another body", h.Kind)
 	}
-	return false
+	return false, nil
 }
 
-// drop gives the body up. A command is answered at once: m is set to it, failed;
-// for a result it is told at its end.
-func (p *partial) drop(m *Message, err *base.Error) (tell bool) {
+// drop gives the body up. A command, or an input, is answered at once: m is set to
+// it, failed; for a result it is told at its end.
+func (f *framed) drop(p *partial, m *Message, err *base.Error) (tell bool) {
 	if p.dropped {
 		return false
+	}
+	if p.m.Reserved > 0 {
+		f.budget.Release(p.m.Reserved)
+		p.m.Reserved = 0
 	}
 	p.dropped, p.body = true, nil
 	p.m.Err = err
 	*m = p.m
-	return p.m.Kind == Command
+	return p.m.Kind != Result
 }
 
 // readChunk reads a further chunk. At the last, p.m is the message, unless
@@ -69,9 +74,10 @@ func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell boo
 	p.m.Last = p.m.Last || h.Flags&wire.FlagLast != 0
 	if p.got < p.total {
 		// The sender gave up half-way. The server answers a command for which it
-		// has not done so; of a result it says by a failure what became of it.
-		p.m.Err = givenUp()
-		return p.m.Kind == Command && !p.dropped, nil
+		// has not done so; of a result it says by a failure what became of it. An
+		// input that was given up belongs to a command that was, too.
+		var m Message
+		return f.drop(p, &m, givenUp()) && p.m.Kind == Command, nil
 	}
 	p.m.Body, p.m.Owned = p.body, true
 	return p.m.Kind == Result || !p.dropped, nil

@@ -13,14 +13,17 @@ import (
 
 func (f *framed) AppendHello(dst []byte, h *Hello) ([]byte, error) {
 	if f.server {
+		f.compressed = h.Compression != 0
 		return wire.AppendServerHello(dst, wire.ServerHello{
 			Status: wire.Status(h.Status), RetryAfter: milliseconds(h.RetryAfter), Text: h.Text,
 			Info:       h.Info,
 			MaxCmdSize: uint64(h.Settings.MaxCmdSize), MaxInFlight: uint64(h.Settings.MaxInFlight),
+			SessionTime: milliseconds(h.SessionTime), Compression: h.Compression,
 		})
 	}
 	return wire.AppendClientHello(dst, wire.ClientHello{
 		Info: h.Info, MaxResultSize: uint64(h.MaxResultSize),
+		Session: h.Session, Credentials: h.Credentials, Compressions: h.Compressions,
 	})
 }
 
@@ -55,8 +58,10 @@ func (f *framed) ReadHello(r *bufio.Reader, h *Hello) error {
 	*h = Hello{
 		Info:   hello.Info,
 		Status: Status(hello.Status), RetryAfter: duration(hello.RetryAfter), Text: hello.Text,
-		Settings: ServerSettings{MaxCmdSize: toInt(hello.MaxCmdSize), MaxInFlight: toInt(hello.MaxInFlight)},
+		Settings:    ServerSettings{MaxCmdSize: toInt(hello.MaxCmdSize), MaxInFlight: toInt(hello.MaxInFlight)},
+		SessionTime: duration(hello.SessionTime), Compression: hello.Compression,
 	}
+	f.compressed = h.Compression != 0
 	f.maxSlots = min(f.maxSlots, uint64(h.Settings.WithDefaults().MaxInFlight))
 	return nil
 }
@@ -66,12 +71,9 @@ func (f *framed) parseClientHello(fields []byte, h *Hello) error {
 	if err != nil {
 		return err
 	}
-	*h = Hello{Info: hello.Info, MaxResultSize: toInt(hello.MaxResultSize)}
-	switch {
-	case hello.Session != nil:
-		h.Status, h.Text = Refused, "the client asks for a session; this server keeps none"
-	case hello.Credentials != nil:
-		h.Status, h.Text = Refused, "the client sends credentials; this server checks none"
+	*h = Hello{
+		Info: hello.Info, MaxResultSize: toInt(hello.MaxResultSize),
+		Session: hello.Session, Credentials: hello.Credentials, Compressions: hello.Compressions,
 	}
 	return nil
 }

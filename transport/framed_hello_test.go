@@ -85,23 +85,6 @@ func TestFramedHelloOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// What comes with a later issue is refused in words, not as a broken rule.
-func TestFramedHelloAsksTooMuch(t *testing.T) {
-	for what, hello := range map[string]wire.ClientHello{
-		"a session":   {Session: []byte{1}},
-		"credentials": {Credentials: []byte("secret")},
-	} {
-		b, err := wire.AppendClientHello(nil, hello)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := hearHello(framedServer(), b)
-		if h.Status != Refused || err != nil || !bytes.Contains([]byte(h.Text), []byte(what)) {
-			t.Errorf("%s: the server hears %+v, %v", what, h, err)
-		}
-	}
-}
-
 func TestFramedHelloRules(t *testing.T) {
 	for name, test := range map[string]struct {
 		to    Transport

@@ -27,16 +27,20 @@ func (f *framed) Read(r *bufio.Reader, m *Message) error {
 		if err := f.check(h); err != nil {
 			return err
 		}
-		if p := f.partials[int(h.Slot)]; p != nil && p.continues(h) {
-			tell, err := f.readChunk(r, h, p)
-			if err != nil {
+		if p := f.partials[int(h.Slot)]; p != nil {
+			if further, err := p.continues(h); err != nil {
 				return err
+			} else if further {
+				tell, err := f.readChunk(r, h, p)
+				if err != nil {
+					return err
+				}
+				if tell {
+					*m = p.m
+					return nil
+				}
+				continue
 			}
-			if tell {
-				*m = p.m
-				return nil
-			}
-			continue
 		}
 		payload, err := f.readPayload(r, h.Length)
 		if err != nil {
@@ -64,6 +68,17 @@ func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, e
 	case wire.KindResult:
 		m.Kind = Result
 		return f.parseBody(h, payload, m)
+	case wire.KindInput:
+		m.Kind = Input
+		return f.parseBody(h, payload, m)
+	case wire.KindAck:
+		m.Kind = Ack
+		n, err := wire.ParseAck(payload)
+		m.Seen = toInt(n)
+		return true, err
+	case wire.KindResume:
+		m.Kind = Resume
+		return f.parseList(h, payload, m)
 	case wire.KindFailure:
 		m.Kind = Failure
 		if f.partials[m.Slot] != nil {
@@ -81,8 +96,8 @@ func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, e
 		return true, err
 	case wire.KindCancel:
 		m.Kind = Cancel
-		if p := f.partials[m.Slot]; p != nil {
-			return p.drop(m, givenUp()), nil
+		if p := f.partials[m.Slot]; p != nil && p.m.Kind == Command {
+			return f.drop(p, m, givenUp()), nil
 		}
 		return true, nil
 	case wire.KindCredit:
@@ -118,15 +133,19 @@ func (f *framed) parseExtras(h wire.Header, payload []byte, m *Message) (body []
 	m.Seq = f.seqIn
 	m.Timeout = time.Duration(min(e.Timeout, math.MaxInt64/1000)) * time.Microsecond
 	m.Credit = int(min(e.Credit, math.MaxInt32))
-	if e.Metadata != nil {
-		m.Err = &base.Error{Outcome: base.Rejected, Code: base.ErrUnsupported, Message: "this server takes no metadata"}
+	m.Metadata = e.Metadata
+	if e.Origin != nil {
+		m.Origin = &base.ID{Session: e.Origin.Session, Seq: base.Seq(e.Origin.Seq)}
 	}
 	return payload, nil
 }
 
 // parseBody takes a whole body, or the first chunk of one.
 func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready bool, err error) {
-	m.Last = h.Flags&wire.FlagLast != 0
+	m.Last, m.Compressed = h.Flags&wire.FlagLast != 0, h.Flags&wire.FlagCompressed != 0
+	if m.Compressed && !f.compressed {
+		return false, BrokenRule("a compressed %s came, and no compression was agreed upon", h.Kind)
+	}
 	if h.Flags&wire.FlagMore == 0 {
 		if len(payload) > f.maxBody && m.Err == nil {
 			m.Err = f.tooLarge(uint64(len(payload)))
@@ -144,6 +163,7 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 	if total > math.MaxInt32 {
 		return false, BrokenRule("a body of %d bytes was declared", total)
 	}
+	m.Metadata = bytes.Clone(m.Metadata) // it is a view that holds until the next read
 	p := &partial{m: *m, total: int(total), got: len(payload)}
 	if f.partials == nil {
 		f.partials = make(map[int]*partial)
@@ -152,11 +172,22 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 	if total > uint64(f.maxBody) && m.Err == nil {
 		m.Err = f.tooLarge(total)
 	}
+	if m.Err == nil && f.budget != nil {
+		if !f.budget.Reserve(p.total) {
+			m.Err = f.noMemory(p.total)
+		} else {
+			p.m.Reserved = p.total
+		}
+	}
 	if m.Err != nil {
-		return p.drop(m, m.Err), nil
+		return f.drop(p, m, m.Err), nil
 	}
 	p.body = bytes.Clone(payload)
 	return false, nil
+}
+
+func (f *framed) noMemory(size int) *base.Error {
+	return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: fmt.Sprintf("there is no memory at the moment for a body of %d bytes", size)}
 }
 
 func givenUp() *base.Error {
@@ -179,15 +210,13 @@ func (f *framed) tooLarge(size uint64) *base.Error {
 // check holds a header against what this side may receive.
 func (f *framed) check(h wire.Header) error {
 	switch h.Kind {
-	case wire.KindInput, wire.KindAck, wire.KindResume:
-		return BrokenRule("a frame of kind %s came without a session; this build takes none", h.Kind)
-	case wire.KindCommand, wire.KindCancel, wire.KindCredit:
+	case wire.KindCommand, wire.KindInput, wire.KindCancel, wire.KindAck:
 		if !f.server {
-			return BrokenRule("a server sent a %s frame", h.Kind)
+			return BrokenRule("a server sent a frame of kind %s", h.Kind)
 		}
 	case wire.KindResult, wire.KindFailure:
 		if f.server {
-			return BrokenRule("a client sent a %s frame", h.Kind)
+			return BrokenRule("a client sent a frame of kind %s", h.Kind)
 		}
 	}
 	if h.Slot >= f.maxSlots {

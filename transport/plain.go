@@ -45,6 +45,10 @@ func (p *plain) Supports(kind Kind) bool {
 
 func (p *plain) AppendHello(dst []byte, h *Hello) ([]byte, error) {
 	switch {
+	case !p.Server && h.Session != nil:
+		return dst, unsupported("has no sessions")
+	case !p.Server && h.Credentials != nil:
+		return dst, unsupported("carries no credentials")
 	case !p.Server:
 		return dst, nil
 	case h.Status != OK:
@@ -58,6 +62,10 @@ func (p *plain) AppendHello(dst []byte, h *Hello) ([]byte, error) {
 		dst = wire.AppendUvarint(dst, uint64(h.Settings.MaxCmdSize))
 	}
 	return dst, nil
+}
+
+func unsupported(what string) error {
+	return &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the plain wire " + what}
 }
 
 func (p *plain) ReadHello(r *bufio.Reader, h *Hello) error {

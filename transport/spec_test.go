@@ -235,14 +235,19 @@ var vectorChecks = map[string]check{
 	"server-hello-ok": said(framedServer(), framedClient(), Hello{
 		Info: []byte("default"), Settings: ServerSettings{MaxCmdSize: 4 << 20, MaxInFlight: 16384},
 	}),
-	"server-hello-full":                said(framedServer(), framedClient(), Hello{Status: Full, RetryAfter: 500 * time.Millisecond, Text: "64 clients"}),
-	"client-hello-version-refused":     answered(nil, Version),
-	"client-hello-session-refused":     answered(&wire.ClientHello{Session: []byte{7}}, Refused),
-	"client-hello-credentials-refused": answered(&wire.ClientHello{Credentials: []byte("key")}, Refused),
-	"client-hello-twice-refused":       noHello(framedServer(), "field 3 stands twice"),
-	"client-hello-long-refused":        noHello(framedServer(), "has 8193 bytes, the limit is 8192"),
-	"server-hello-no-status-refused":   noHello(framedClient(), "has no status"),
-	"client-hello-http-refused":        noHello(framedServer(), "it looks like HTTP"),
+	"server-hello-full":            said(framedServer(), framedClient(), Hello{Status: Full, RetryAfter: 500 * time.Millisecond, Text: "64 clients"}),
+	"client-hello-version-refused": answered(nil, Version),
+	"client-hello-session-open":    said(framedClient(), framedServer(), Hello{Session: &Session{ID: vectorSession, Epoch: 1}}),
+	"client-hello-session-resume":  said(framedClient(), framedServer(), Hello{Session: &Session{Resume: true, ID: vectorSession, Epoch: 300}}),
+	"client-hello-credentials":     said(framedClient(), framedServer(), Hello{Credentials: []byte("key"), Compressions: []uint64{2, 1}}),
+	"server-hello-session": said(framedServer(), framedClient(), Hello{
+		Info: []byte("default"), SessionTime: time.Minute, Compression: 2,
+	}),
+	"server-hello-session-lost":      said(framedServer(), framedClient(), Hello{Status: SessionLost, Text: "it was restarted"}),
+	"client-hello-twice-refused":     noHello(framedServer(), "field 3 stands twice"),
+	"client-hello-long-refused":      noHello(framedServer(), "has 8193 bytes, the limit is 8192"),
+	"server-hello-no-status-refused": noHello(framedClient(), "has no status"),
+	"client-hello-http-refused":      noHello(framedServer(), "it looks like HTTP"),
 
 	"ping":             sent(framedClient, framedServer, Message{Kind: Ping}),
 	"command":          sent(framedClient, framedServer, Message{Kind: Command, Slot: 5, Seq: 1, Body: []byte("hi")}),
@@ -258,26 +263,26 @@ var vectorChecks = map[string]check{
 	"cancel":        sent(framedClient, framedServer, Message{Kind: Cancel, Slot: 5}),
 	"credit":        sent(framedClient, framedServer, Message{Kind: Credit, Slot: 5, Credit: 7}),
 	"client-goaway": sent(framedClient, framedServer, Message{Kind: Goaway, Reason: "bye"}),
-	"command-metadata-refused": func(t *testing.T, b []byte) {
-		payload := append(wire.AppendExtras(nil, wire.Extras{Metadata: []byte("m")}), "hi"...)
-		got := wire.AppendHeader(nil, wire.Header{Kind: wire.KindCommand, Flags: wire.FlagExtras, Slot: 1, Length: len(payload)})
-		if got = append(got, payload...); !bytes.Equal(got, b) {
-			t.Errorf("sent as % x", got)
-		}
-		read, err := readAll(framedServer(), b)
-		if wantEnd(t, err); len(read) != 1 {
-			t.Fatalf("read as %+v", read)
-		}
-		wantRefusal(t, read[0], 1, base.Rejected, base.ErrUnsupported)
-	},
-	"kind-10-refused":     noMessage(framedServer, "unknown kind"),
-	"cancel-more-refused": noMessage(framedServer, "has flags 0x1"),
-	"length-refused":      noMessage(framedServer, "has 65537 bytes, the limit is 65536"),
-	"extras-none-refused": noMessage(framedServer, "extras open with byte 0x00"),
-	"chunks-refused":      noMessage(framedServer, "more than the 3 bytes"),
-	"input-refused":       noMessage(framedServer, "of kind input"),
-	"ack-refused":         noMessage(framedServer, "of kind ack"),
-	"resume-refused":      noMessage(framedServer, "of kind resume"),
+	"command-metadata": sent(framedClient, framedServer,
+		Message{Kind: Command, Slot: 1, Seq: 1, Metadata: []byte("\x06tenant\x03ann"), Body: []byte("hi")}),
+	"command-origin": sent(framedClient, framedServer,
+		Message{Kind: Command, Slot: 1, Seq: 1, Origin: &base.ID{Session: vectorSession, Seq: 7}, Body: []byte("hi")}),
+	"input":     sent(framedClient, framedServer, Message{Kind: Input, Slot: 5, Body: []byte("hi")}),
+	"input-end": sent(framedClient, framedServer, Message{Kind: Input, Slot: 5, Last: true}),
+	"ack":       sent(framedClient, framedServer, Message{Kind: Ack, Slot: 5, Seen: 3}),
+	"client-list": sent(framedClient, framedServer, Message{Kind: Resume, Slots: []SlotState{
+		{Slot: 0, Seq: 300, Seen: 2, Credit: 62, Inputs: 1}, {Slot: 5, Seq: 301, Credit: 1, Canceled: true},
+	}}),
+	"list-empty":                 sent(framedClient, framedServer, Message{Kind: Resume}),
+	"kind-10-refused":            noMessage(framedServer, "unknown kind"),
+	"cancel-more-refused":        noMessage(framedServer, "has flags 0x1"),
+	"length-refused":             noMessage(framedServer, "has 65537 bytes, the limit is 65536"),
+	"extras-none-refused":        noMessage(framedServer, "extras open with byte 0x00"),
+	"chunks-refused":             noMessage(framedServer, "more than the 3 bytes"),
+	"client-list-twice-refused":  noMessage(framedServer, "slot 5 comes after slot 5"),
+	"command-compressed-refused": noMessage(framedServer, "no compression was agreed upon"),
+	"metadata-empty-key-refused": noMessage(framedServer, "a key of the metadata is empty"),
+	"ack-zero-refused":           noMessage(framedServer, "an ack frame holds no count"),
 
 	"pong":          sent(framedServer, framedClient, Message{Kind: Ping}),
 	"result":        sent(framedServer, framedClient, Message{Kind: Result, Slot: 5, Body: []byte("hi")}),
@@ -296,7 +301,10 @@ var vectorChecks = map[string]check{
 	},
 	"server-goaway":                  sent(framedServer, framedClient, Message{Kind: Goaway, RetryAfter: 500 * time.Millisecond, Reason: "bye"}),
 	"failure-between-chunks-refused": noMessage(framedClient, "between the chunks"),
-	"server-credit-refused":          noMessage(framedClient, "a server sent a credit frame"),
+	"server-credit":                  sent(framedServer, framedClient, Message{Kind: Credit, Slot: 5, Credit: 7}),
+	"server-list": sent(framedServer, framedClient, Message{Kind: Resume, Slots: []SlotState{
+		{Slot: 0, Inputs: 1, Credit: 7}, {Slot: 5, Unseen: true},
+	}}),
 
 	"plain-server-info": said(plainVector(Plain, true)(), plainVector(Plain, false)(), Hello{Info: []byte("default")}),
 	"plain-max-cmd-size": said(plainVector(PlainMaxCmdSize, true)(), plainVector(PlainMaxCmdSize, false)(),
@@ -311,6 +319,9 @@ var vectorChecks = map[string]check{
 	"plain-seq-refused":   noMessage(plainVector(Plain, true), "a sequence number overflows"),
 	"plain-twice-refused": noMessage(plainVector(Plain, true), "two open commands have the seq 1"),
 }
+
+// vectorSession is the session of the vectors.
+var vectorSession = SessionID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 
 // The specification has each code of base, and says of it whether it travels.
 func TestSpecHasEveryCode(t *testing.T) {
@@ -340,7 +351,7 @@ func TestSpecNumbersItsRules(t *testing.T) {
 	if slices.Sort(rules); len(rules) < 30 || len(slices.Compact(slices.Clone(rules))) != len(rules) {
 		t.Errorf("the rules are %q", rules)
 	}
-	for _, reference := range regexp.MustCompile(`\b[VHFCSKXDOAGERP]\d+\b`).FindAllString(spec, -1) {
+	for _, reference := range regexp.MustCompile(`\b[VHFCSKXDOAGENLQIZP]\d+\b`).FindAllString(spec, -1) {
 		if !slices.Contains(rules, reference) {
 			t.Errorf("there is no rule %s", reference)
 		}

@@ -19,7 +19,8 @@ import (
 type Kind uint8
 
 // The kinds of messages. Server to client: Ping (a pong), Result, Failure,
-// Goaway. Client to server: Ping, Command, Cancel, Credit, Goaway.
+// Credit, Resume, Goaway. Client to server: Ping, Command, Input, Cancel, Credit,
+// Ack, Resume, Goaway.
 const (
 	Ping Kind = iota
 	Command
@@ -28,6 +29,9 @@ const (
 	Cancel
 	Credit
 	Goaway
+	Input
+	Ack
+	Resume
 )
 
 // Message is one thing that is said on a connection, in either direction.
@@ -40,22 +44,35 @@ type Message struct {
 	// Seq is the command's number. A wire with slots need not tell it of a
 	// result or failure.
 	Seq base.Seq
-	// Last marks the last Result of a command.
+	// Last marks the last Result of a command, or that no Input follows.
 	Last bool
 	// Timeout is the time that a Command has left; 0: no deadline.
 	Timeout time.Duration
 	// Credit is how many results a Command may send at first (0: one), and how
-	// many more by a Credit.
+	// many more results, or inputs, may come by a Credit.
 	Credit int
+	// Metadata goes with a Command: pairs, as base.Metadata has them; nil: none.
+	Metadata []byte
+	// Origin is the ID under which a Command was sent first, in another session;
+	// nil: it was not.
+	Origin *base.ID
+	// Seen is how many results of the command were seen, by an Ack.
+	Seen int
+	// Slots are the list of a Resume.
+	Slots []SlotState
 	// Body is the encoded command or result. As Read sets it, it is a view that
 	// holds until the next Read, unless Owned.
 	Body []byte
+	// Compressed: the Body of a Command, Result or Input is compressed.
+	Compressed bool
+	// Reserved is how much of the connection's Budget Read has taken for Body.
+	Reserved int
 	// Owned: Read made Body for this message alone; the receiver may keep it.
 	Owned bool
 	// Value is set by a Read that decodes bodies itself, instead of Body.
 	Value any
 	// Err is how the command ended, of a Failure; or, as Read sets it of a
-	// Command or Result, why that one can't be taken.
+	// Command, Result or Input, why that one can't be taken.
 	Err *base.Error
 	// RetryAfter belongs to Goaway.
 	RetryAfter time.Duration
@@ -117,9 +134,22 @@ type Options struct {
 	// server, a base.Result at the client), where the wire doesn't say where a
 	// body ends. The slot is -1 where the result belongs to no open command.
 	Decode func(slot int, r Reader) (any, error)
+	// Budget, if not nil, is asked before memory is taken for a body that comes in
+	// pieces. Read gives nothing back: whoever gets the message does, and, when
+	// the connection has ended, whoever made the Budget.
+	Budget Budget
 	// Open, at the client, tells whether a command is open on a slot: no memory is
 	// taken for a result where none is. Nil: not known.
 	Open func(slot int) bool
+}
+
+// Budget is how much memory a connection may take. It is called by the goroutine
+// that reads.
+type Budget interface {
+	// Reserve takes n bytes, and returns false if there are not so many.
+	Reserve(n int) bool
+	// Release gives n bytes back.
+	Release(n int)
 }
 
 // Factory makes the transport of one connection: Framed, Plain, or another. It is
@@ -148,7 +178,46 @@ type Hello struct {
 	Text       string
 	// Settings are the server's.
 	Settings ServerSettings
+	// Session is what the client asks for; nil: no session.
+	Session *Session
+	// SessionTime is how long the server keeps a session without a connection.
+	SessionTime time.Duration
+	// Credentials are the client's.
+	Credentials []byte
+	// Compressions are those that the client takes, best first; Compression is
+	// the server's choice, 0 for none.
+	Compressions []uint64
+	Compression  uint64
 }
+
+// SessionID names a session, and Session is a client's request for one.
+type (
+	SessionID = wire.SessionID
+	Session   = wire.Session
+)
+
+// SlotState is what a Resume says of a slot.
+type SlotState struct {
+	Slot int
+	// Seq is the open command, Seen how many of its results have come, and
+	// Canceled tells that it was given up. The client says so.
+	Seq      base.Seq
+	Seen     int
+	Canceled bool
+	// Unseen tells that the command has not come. The server says so.
+	Unseen bool
+	// Inputs is how many were sent, or have come.
+	Inputs int
+	// Credit is how many more results, or inputs, may come.
+	Credit int
+}
+
+// InputWindow is how many inputs a client may send before the server has given
+// credit for any.
+const InputWindow = 8
+
+// AckAbove is the size in bytes above which a result is acknowledged at once.
+const AckAbove = 1 << 10
 
 // ServerSettings are the limits that a server announces to its clients.
 type ServerSettings struct {

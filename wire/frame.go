@@ -3,8 +3,7 @@ package wire
 // Kind is the kind of a frame.
 type Kind uint8
 
-// The kinds of frames. Input, Ack and Resume belong to sessions and client
-// streaming; version 1 names them, and this build refuses them.
+// The kinds of frames.
 const (
 	KindPing Kind = iota // one zero byte: ping and pong
 	KindCommand
@@ -41,14 +40,17 @@ const (
 	FlagMore Flags = 1 << iota
 	// FlagExtras: the payload opens with extras. Only in a command's first frame.
 	FlagExtras
-	// FlagLast: the command has ended with this result.
+	// FlagLast: the command has ended with this result, no input follows this
+	// one, or the list of slots ends here.
 	FlagLast
+	// FlagCompressed: the body is compressed. Only in its first frame.
+	FlagCompressed
 )
 
 var flagsOf = [kindEnd]Flags{
-	KindCommand: FlagMore | FlagExtras,
-	KindResult:  FlagMore | FlagLast,
-	KindInput:   FlagMore | FlagLast,
+	KindCommand: FlagMore | FlagExtras | FlagCompressed,
+	KindResult:  FlagMore | FlagLast | FlagCompressed,
+	KindInput:   FlagMore | FlagLast | FlagCompressed,
 	KindResume:  FlagLast,
 }
 

@@ -57,7 +57,7 @@ func TestHeaderRefused(t *testing.T) {
 		"the last kind there is":   {[]byte{0xf7, 0, 0}, "unknown kind"},
 		"extras of a result":       {[]byte{0x22, 0, 0}, "a frame of kind result has flags"},
 		"last of a command":        {[]byte{0x14, 0, 0}, "a frame of kind command has flags"},
-		"the fourth flag":          {[]byte{0x18, 0, 0}, "a frame of kind command has flags"},
+		"the fourth flag":          {[]byte{0x38, 0, 0}, "a frame of kind failure has flags"},
 		"more of a failure":        {[]byte{0x31, 0, 0}, "a frame of kind failure has flags"},
 		"more of a cancel":         {[]byte{0x41, 0, 0}, "a frame of kind cancel has flags"},
 		"last of a goaway":         {[]byte{0x94, 0, 0}, "a frame of kind goaway has flags"},

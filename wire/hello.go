@@ -76,6 +76,7 @@ const (
 	tagClientInfo  = 3
 	tagCredentials = 4
 	tagMaxResult   = 5
+	tagCompression = 6 // in both directions
 	// server to client
 	tagStatus     = 1
 	tagServerInfo = 3
@@ -84,21 +85,23 @@ const (
 	// inside the settings
 	tagMaxCmdSize  = 1
 	tagMaxInFlight = 2
+	tagSessionTime = 3
 )
 
 // ClientHello is what a client says first.
 type ClientHello struct {
-	// Session is the client's request for a session, as a whole; nil: none.
-	// This build refuses any.
-	Session []byte
+	// Session is the session that the client opens or resumes; nil: none.
+	Session *Session
 	// Features is a set of bits; none is defined yet.
 	Features uint64
 	// Info is opaque: the user's.
 	Info []byte
-	// Credentials are opaque. This build refuses any.
+	// Credentials are opaque, MaxCredentials bytes at most.
 	Credentials []byte
 	// MaxResultSize is the largest result that the client takes; 0: not said.
 	MaxResultSize uint64
+	// Compressions are those that the client takes, best first.
+	Compressions []uint64
 }
 
 // Status is the server's answer to a hello.
@@ -131,18 +134,33 @@ type ServerHello struct {
 	MaxCmdSize uint64
 	// MaxInFlight is how many commands may be open at once; 0: not said.
 	MaxInFlight uint64
+	// SessionTime is how long a session outlives its connection, in
+	// milliseconds; 0: the server keeps none.
+	SessionTime uint64
+	// Compression is the one in use; 0: none.
+	Compression uint64
 	// Catalogue lists the server's commands. Its form is not yet defined.
 	Catalogue []byte
 }
 
 // AppendClientHello appends h, magic and all.
 func AppendClientHello(dst []byte, h ClientHello) ([]byte, error) {
+	if len(h.Credentials) > MaxCredentials {
+		return dst, fmt.Errorf("wire: the credentials have %d bytes, the limit is %d", len(h.Credentials), MaxCredentials)
+	}
 	var f []byte
-	f = appendBytes(f, tagSession, h.Session)
+	if h.Session != nil {
+		f = appendBytes(f, tagSession, appendSession(nil, *h.Session))
+	}
 	f = appendNumber(f, tagFeatures, h.Features)
 	f = appendBytes(f, tagClientInfo, h.Info)
 	f = appendBytes(f, tagCredentials, h.Credentials)
 	f = appendNumber(f, tagMaxResult, h.MaxResultSize)
+	var compressions []byte
+	for _, id := range h.Compressions {
+		compressions = AppendUvarint(compressions, id)
+	}
+	f = appendBytes(f, tagCompression, compressions)
 	return appendHello(dst, f)
 }
 
@@ -151,15 +169,24 @@ func ParseClientHello(b []byte) (h ClientHello, err error) {
 	err = eachField(b, func(tag uint64, field []byte) (err error) {
 		switch tag {
 		case tagSession:
-			h.Session = field
+			h.Session, err = parseSession(field)
 		case tagFeatures:
 			h.Features, err = number(field)
 		case tagClientInfo:
 			h.Info = field
 		case tagCredentials:
+			if len(field) > MaxCredentials {
+				return broken("the credentials have %d bytes, the limit is %d", len(field), MaxCredentials)
+			}
 			h.Credentials = field
 		case tagMaxResult:
 			h.MaxResultSize, err = number(field)
+		case tagCompression:
+			for len(field) > 0 && err == nil {
+				var id uint64
+				id, field, err = cutUvarint(field, "compressions")
+				h.Compressions = append(h.Compressions, id)
+			}
 		}
 		return err
 	})
@@ -178,8 +205,10 @@ func AppendServerHello(dst []byte, h ServerHello) ([]byte, error) {
 	var settings []byte
 	settings = appendNumber(settings, tagMaxCmdSize, h.MaxCmdSize)
 	settings = appendNumber(settings, tagMaxInFlight, h.MaxInFlight)
+	settings = appendNumber(settings, tagSessionTime, h.SessionTime)
 	f = appendBytes(f, tagSettings, settings)
 	f = appendBytes(f, tagCatalogue, h.Catalogue)
+	f = appendNumber(f, tagCompression, h.Compression)
 	return appendHello(dst, f)
 }
 
@@ -210,11 +239,15 @@ func ParseServerHello(b []byte) (h ServerHello, err error) {
 					h.MaxCmdSize, err = number(field)
 				case tagMaxInFlight:
 					h.MaxInFlight, err = number(field)
+				case tagSessionTime:
+					h.SessionTime, err = number(field)
 				}
 				return err
 			})
 		case tagCatalogue:
 			h.Catalogue = field
+		case tagCompression:
+			h.Compression, err = number(field)
 		}
 		return err
 	})

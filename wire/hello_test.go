@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -26,8 +27,8 @@ func TestClientHello(t *testing.T) {
 		{ClientHello{}, "\xc5cmd\x01\x00"},
 		{ClientHello{MaxResultSize: 4 << 20}, "\xc5cmd\x01\x06\x05\x04\x80\x80\x80\x02"},
 		{
-			ClientHello{Session: []byte{7}, Features: 1, Info: []byte("me"), Credentials: []byte{}, MaxResultSize: 1},
-			"\xc5cmd\x01\x0f\x01\x01\x07\x02\x01\x01\x03\x02me\x04\x00\x05\x01\x01",
+			ClientHello{Session: &Session{Resume: true, ID: SessionID{7}, Epoch: 9}, Features: 1, Info: []byte("me"), Credentials: []byte{}, MaxResultSize: 1, Compressions: []uint64{2, 300}},
+			"\xc5cmd\x01\x25\x01\x12\x02\x07" + strings.Repeat("\x00", 15) + "\x09\x02\x01\x01\x03\x02me\x04\x00\x05\x01\x01\x06\x03\x02\xac\x02",
 		},
 	} {
 		got, err := AppendClientHello(nil, test.hello)
@@ -185,7 +186,7 @@ func TestHelloRoundTrip(t *testing.T) {
 		return someBytes(r, longest)
 	}
 	for range 3000 {
-		c := ClientHello{Session: maybe(50), Features: someNumber(r), Info: maybe(100), Credentials: maybe(100), MaxResultSize: someNumber(r)}
+		c := ClientHello{Session: someSession(r), Features: someNumber(r), Info: maybe(100), Credentials: maybe(100), MaxResultSize: someNumber(r)}
 		b, err := AppendClientHello(nil, c)
 		if err != nil {
 			t.Fatal(err)
@@ -196,6 +197,7 @@ func TestHelloRoundTrip(t *testing.T) {
 		s := ServerHello{
 			Status: Status(r.IntN(256)), RetryAfter: someNumber(r), Text: string(someBytes(r, 100)), Features: someNumber(r),
 			Info: maybe(100), MaxCmdSize: someNumber(r), MaxInFlight: someNumber(r), Catalogue: maybe(100),
+			SessionTime: someNumber(r), Compression: someNumber(r),
 		}
 		if b, err = AppendServerHello(nil, s); err != nil {
 			t.Fatal(err)
@@ -204,4 +206,15 @@ func TestHelloRoundTrip(t *testing.T) {
 			t.Fatalf("%+v comes back as %+v, %v", s, got, err)
 		}
 	}
+}
+
+func someSession(r *rand.Rand) *Session {
+	if r.IntN(2) == 0 {
+		return nil
+	}
+	s := &Session{Resume: r.IntN(2) == 0, Epoch: someNumber(r) | 1}
+	for i := range s.ID {
+		s.ID[i] = byte(r.Uint32())
+	}
+	return s
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "unicode/utf8"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // The bits of the byte that opens a command's extras.
 const (
@@ -8,6 +11,7 @@ const (
 	extraTimeout
 	extraCredit
 	extraMetadata
+	extraOrigin
 	extrasEnd
 )
 
@@ -20,8 +24,17 @@ type Extras struct {
 	Timeout uint64
 	// Credit is how many results may be sent before more credit comes; 0: one.
 	Credit uint64
-	// Metadata is opaque here. This build refuses it.
+	// Metadata is pairs, as AppendPair makes them.
 	Metadata []byte
+	// Origin is the name under which the command was sent first; nil: the one that
+	// it has here.
+	Origin *Origin
+}
+
+// Origin names a command by the session that sent it first, and its Seq there.
+type Origin struct {
+	Session SessionID
+	Seq     uint64
 }
 
 // AppendExtras appends e; nothing where e is empty. The frame then has
@@ -45,6 +58,11 @@ func AppendExtras(dst []byte, e Extras) []byte {
 		dst[at] |= extraMetadata
 		dst = AppendUvarint(dst, uint64(len(e.Metadata)))
 		dst = append(dst, e.Metadata...)
+	}
+	if e.Origin != nil {
+		dst[at] |= extraOrigin
+		dst = append(dst, e.Origin.Session[:]...)
+		dst = AppendUvarint(dst, e.Origin.Seq)
 	}
 	if dst[at] == 0 {
 		return dst[:at]
@@ -74,11 +92,48 @@ func ParseExtras(b []byte) (e Extras, rest []byte, err error) {
 		}
 	}
 	if bits&extraMetadata != 0 {
-		if e.Metadata, b, err = cutBytes(b, MaxPayload, "metadata"); err != nil {
+		if e.Metadata, b, err = cutBytes(b, MaxMetadata, "metadata"); err != nil {
 			return e, nil, err
+		}
+		for rest := e.Metadata; len(rest) > 0; {
+			if _, _, rest, err = CutPair(rest); err != nil {
+				return e, nil, err
+			}
+		}
+	}
+	if bits&extraOrigin != 0 {
+		if len(b) < len(SessionID{}) {
+			return e, nil, broken("the bytes end in the middle of the origin")
+		}
+		e.Origin = &Origin{Session: SessionID(b)}
+		if e.Origin.Seq, b, err = cutUvarint(b[len(SessionID{}):], "origin"); err != nil {
+			return e, nil, err
+		}
+		if e.Origin.Seq == 0 || e.Origin.Seq > math.MaxInt64 {
+			return e, nil, broken("the seq of a command's origin is %d", e.Origin.Seq)
 		}
 	}
 	return e, b, nil
+}
+
+// AppendPair appends a pair of a command's metadata.
+func AppendPair(dst []byte, key, value string) []byte {
+	dst = AppendUvarint(dst, uint64(len(key)))
+	dst = append(dst, key...)
+	dst = AppendUvarint(dst, uint64(len(value)))
+	return append(dst, value...)
+}
+
+// CutPair reads the first pair of metadata, and returns the rest.
+func CutPair(b []byte) (key, value, rest []byte, err error) {
+	if key, rest, err = cutBytes(b, MaxMetadataKey, "key of the metadata"); err != nil {
+		return nil, nil, nil, err
+	}
+	if len(key) == 0 {
+		return nil, nil, nil, broken("a key of the metadata is empty")
+	}
+	value, rest, err = cutBytes(rest, MaxMetadata, "value of the metadata")
+	return key, value, rest, err
 }
 
 // ParseTotal reads the size of the whole body, which opens the first of several
@@ -137,6 +192,15 @@ func ParseCredit(b []byte) (n uint64, err error) {
 	n, rest, err := cutUvarint(b, "credit")
 	if err == nil && (n == 0 || len(rest) != 0) {
 		err = broken("a credit frame holds no count, or more than one")
+	}
+	return n, err
+}
+
+// ParseAck reads the payload of an ack frame: how many results were seen.
+func ParseAck(b []byte) (n uint64, err error) {
+	n, rest, err := cutUvarint(b, "ack")
+	if err == nil && (n == 0 || len(rest) != 0) {
+		err = broken("an ack frame holds no count, or more than one")
 	}
 	return n, err
 }

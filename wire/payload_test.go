@@ -18,9 +18,10 @@ func TestExtras(t *testing.T) {
 		{Extras{Seq: 300}, []byte{1, 0xac, 2}},
 		{Extras{Timeout: 1}, []byte{2, 1}},
 		{Extras{Credit: 16}, []byte{4, 16}},
-		{Extras{Metadata: []byte("ab")}, []byte{8, 2, 'a', 'b'}},
+		{Extras{Metadata: AppendPair(nil, "k", "v")}, []byte{8, 4, 1, 'k', 1, 'v'}},
 		{Extras{Metadata: []byte{}}, []byte{8, 0}},
-		{Extras{Seq: 1, Timeout: 2, Credit: 3, Metadata: []byte{4}}, []byte{15, 1, 2, 3, 1, 4}},
+		{Extras{Origin: &Origin{Session: SessionID{7, 15: 8}, Seq: 300}}, []byte{16, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0xac, 2}},
+		{Extras{Seq: 1, Timeout: 2, Credit: 3, Metadata: AppendPair(nil, "k", "")}, []byte{15, 1, 2, 3, 3, 1, 'k', 0}},
 	} {
 		got := AppendExtras([]byte("x"), test.extras)[1:]
 		if !bytes.Equal(got, test.bytes) {
@@ -47,7 +48,13 @@ func TestExtrasRefused(t *testing.T) {
 	}{
 		"none":                      {[]byte{}, "cut off"},
 		"no bit":                    {[]byte{0}, "open with byte 0x00"},
-		"an unknown bit":            {[]byte{0x11, 1}, "open with byte 0x11"},
+		"an unknown bit":            {[]byte{0x21, 1}, "open with byte 0x21"},
+		"an empty key":              {[]byte{8, 2, 0, 0}, "key of the metadata is empty"},
+		"a key that is too long":    {append([]byte{8, 0x83, 2, 0x80, 2}, make([]byte, 257)...), "key of the metadata has 256 bytes"},
+		"a key without a value":     {[]byte{8, 2, 1, 'k'}, "in the middle of the value"},
+		"a short origin":            {make([]byte, 16), "open with byte 0x00"},
+		"an origin that ends":       {append([]byte{16}, make([]byte, 15)...), "in the middle of the origin"},
+		"an origin without a seq":   {append([]byte{16}, make([]byte, 17)...), "the seq of a command's origin is 0"},
 		"a seq of zero":             {[]byte{1, 0}, "carries a zero"},
 		"a timeout of zero":         {[]byte{2, 0}, "carries a zero"},
 		"a credit of zero":          {[]byte{4, 0}, "carries a zero"},
@@ -72,7 +79,10 @@ func TestExtrasRoundTrip(t *testing.T) {
 			}
 		}
 		if r.IntN(4) == 0 {
-			e.Metadata = someBytes(r, 20)
+			e.Metadata = AppendPair(AppendPair(nil, "key", string(someBytes(r, 20))), "another", "")
+		}
+		if r.IntN(4) == 0 {
+			e.Origin = &Origin{Session: SessionID(append(someBytes(r, 20), make([]byte, 16)...)), Seq: someNumber(r)>>1 | 1}
 		}
 		body := someBytes(r, 20)
 		b := AppendExtras(nil, e)

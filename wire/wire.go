@@ -28,6 +28,12 @@ const (
 	MaxHello = 8 << 10
 	// MaxServerInfo is the most that a ServerInfo takes.
 	MaxServerInfo = 1 << 10
+	// MaxCredentials is the most that a client's credentials take.
+	MaxCredentials = 4 << 10
+	// MaxMetadata is the most that a command's metadata takes, and MaxMetadataKey
+	// a key in it.
+	MaxMetadata    = 8 << 10
+	MaxMetadataKey = 255
 	// MaxCode is the most that the code of a failure takes.
 	MaxCode = 64
 	// MaxMessage is the most that the message of a failure takes. A longer one

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"group":         {"base", "client"},
 	"codec":         {"base", "transport"},
 	"codec/*":       {"base", "transport", "codec"},
+	"compress/*":    {"base", "transport"},
 	"cmdstreamtest": {"base", "transport", "client", "server"},
 	"debug":         {"client", "server"},
 	"internal/*":    {},

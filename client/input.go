@@ -1,0 +1,128 @@
+package client
+
+import (
+	"context"
+
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// inputs are what a running command is sent: docs/spec.md, section 12. They are kept
+// until the server has said that the command took them, so that a session can send
+// them again. The slot's mu protects them.
+type inputs struct {
+	kept    []*transport.Message // those after the ones that were taken
+	taken   int                  // how many the server has given credit for
+	made    int                  // how many there are, the end counted
+	sent    int                  // how many of these went over the connection of the moment
+	granted int                  // how many there may be
+	ended   bool                 // no more follow
+	unknown bool                 // the server was asked how many have come
+	sender  *transport.Conn      // over which a goroutine is sending them; nil: nobody is
+	changed chan struct{}        // closed when granted changes, or the command ends; nil: nobody waits
+}
+
+func newInputs() *inputs { return &inputs{granted: transport.InputWindow} }
+
+// restart is for a command that is sent once more.
+func (in *inputs) restart() { in.sent, in.unknown = 0, false }
+
+// resume goes on where the server says that they stand.
+func (in *inputs) resume(state transport.SlotState) (goesOn bool, err error) {
+	if state.Inputs < in.taken || state.Inputs > in.made {
+		return false, transport.BrokenRule("the server has %d inputs on slot %d, of %d to %d", state.Inputs, state.Slot, in.taken, in.made)
+	}
+	in.sent, in.unknown = state.Inputs, false
+	in.grant(state.Inputs + state.Credit - in.granted)
+	return in.sent < in.made, nil
+}
+
+// grant notes that n more may come, and that as many were taken.
+func (in *inputs) grant(n int) {
+	if n <= 0 {
+		return
+	}
+	in.granted += n
+	taken := min(in.granted-transport.InputWindow, in.made)
+	in.kept, in.taken = in.kept[taken-in.taken:], taken
+	in.wake()
+}
+
+func (in *inputs) wake() {
+	if in.changed != nil {
+		close(in.changed)
+		in.changed = nil
+	}
+}
+
+// sendInputs sends the inputs that were not sent yet over conn, if that is the
+// command's. One goroutine at a time does so for a connection; it waits for room, and
+// until a large one is written, for nothing may overtake that.
+func (s *slot[T]) sendInputs(ctx context.Context, conn *transport.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.inputs
+	if in == nil || in.sender == conn {
+		return nil
+	}
+	in.sender = conn
+	defer func() {
+		if in.sender == conn {
+			in.sender = nil
+		}
+	}()
+	for s.inputs == in && s.conn == conn && !in.unknown && in.sent < in.made {
+		kept := in.kept[in.sent-in.taken]
+		m := &transport.Message{Kind: transport.Input, Slot: s.index, Body: kept.Body, Compressed: kept.Compressed, Last: kept.Last}
+		in.kept[in.sent-in.taken] = m
+		flush, err := conn.Append(m)
+		if err == nil {
+			in.sent++
+		}
+		s.mu.Unlock()
+		if flush {
+			conn.Flush(false)
+		}
+		switch {
+		case err == transport.ErrNoRoom:
+			err = conn.Room(ctx)
+		case err == nil && m.Large():
+			err = conn.Wait(ctx, m)
+		}
+		s.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropInputs is the end of a command's inputs: what is on its way is given up. The
+// caller holds mu.
+func (s *slot[T]) dropInputs() {
+	if s.inputs == nil {
+		return
+	}
+	for _, m := range s.inputs.kept {
+		if s.conn != nil && m.Large() {
+			s.conn.Abort(m)
+		}
+	}
+	s.inputs.wake()
+	s.inputs = nil
+}
+
+// inputCredit takes the server's credit for inputs.
+func (l *link[T]) inputCredit(m *transport.Message) error {
+	s := l.lookup(m.Slot)
+	if s == nil {
+		return l.stray(m)
+	}
+	defer s.mu.Unlock()
+	switch {
+	case s.inputs == nil && !s.canceled:
+		return transport.BrokenRule("credit for inputs came on slot %d, whose command is sent none", m.Slot)
+	case s.inputs != nil:
+		s.inputs.grant(m.Credit)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package client
+
+import (
+	"errors"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/delegate"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// run reads the link until it ends, over one connection after the other where it has
+// a session, and settles its open commands. It is the link's goroutine.
+func (l *link[T]) run() {
+	var reason error
+	for {
+		conn := l.conn.Load()
+		reason = l.read(conn)
+		conn.Join()
+		l.detach(conn)
+		if !l.outlives() {
+			break
+		}
+		l.client.detached(l, conn, reason)
+		next, err := l.resume(reason)
+		if err != nil {
+			reason = err
+			break
+		}
+		if reason = l.attach(next); reason != nil {
+			break
+		}
+	}
+	l.leave(reason)
+	for _, s := range *l.table.Load() {
+		s.settle(reason)
+	}
+	l.client.lost(l, reason)
+	if l.session != nil && delegate.Final(reason) && !errors.Is(reason, base.ErrSessionLost) {
+		l.client.finish(reason)
+	}
+}
+
+// outlives tells whether the link goes on without its connection.
+func (l *link[T]) outlives() bool {
+	return l.session != nil && l.client.goesOn() && (l.end() == nil || !l.isIdle())
+}
+
+// detach takes the open commands off a connection that has ended and was joined.
+func (l *link[T]) detach(conn *transport.Conn) {
+	for _, s := range *l.table.Load() {
+		s.detach(conn)
+	}
+}
+
+// detach notes whether the connection had taken the slot's command whole. It waits
+// for a goroutine that is just sending it, which does not wait for anything: the
+// connection has ended.
+func (s *slot[T]) detach(conn *transport.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.conn == conn && !s.sent {
+		if s.settling == nil {
+			s.settling = make(chan struct{})
+		}
+		settling := s.settling
+		s.mu.Unlock()
+		<-settling
+		s.mu.Lock()
+	}
+	if s.conn != conn {
+		return
+	}
+	s.wrote = s.wrote || conn.Wrote(&s.message)
+	s.conn = nil
+}
+
+// settled tells who waits in detach that the command is sent, or is not. The caller
+// holds mu.
+func (s *slot[T]) settled() {
+	if s.settling != nil {
+		close(s.settling)
+		s.settling = nil
+	}
+}
+
+// settle ends an open command whose link has ended.
+func (s *slot[T]) settle(reason error) {
+	s.mu.Lock()
+	if s.seq.Load() == 0 || s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.endLost(reason)
+	forgotten := s.owner == nobody && !s.queued
+	s.mu.Unlock()
+	if forgotten {
+		s.link.release(s)
+	}
+}
+
+// endLost ends a command that was sent. The caller holds mu.
+func (s *slot[T]) endLost(reason error) {
+	outcome, message := base.Unknown, "the connection ended while the command was open"
+	switch {
+	case !s.wrote:
+		outcome, message = base.NotSent, "the connection ended before the command was sent"
+	case s.link.session != nil:
+		message = "the session ended while the command was open"
+	}
+	s.ended = true
+	s.err = s.wrap(outcome, lostCode(reason), message, reason)
+	s.dropInputs()
+	s.signal()
+}
+
+// lostCode tells a connection that the client itself closed, and a lost session, from
+// a lost connection.
+func lostCode(reason error) base.Code {
+	for _, code := range []base.Code{base.ErrClosed, base.ErrSessionLost} {
+		if errors.Is(reason, code) {
+			return code
+		}
+	}
+	return base.ErrConnLost
+}

@@ -1,0 +1,255 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/delegate"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// A session lets the commands of a link outlive its connection: docs/spec.md,
+// section 11. When the connection has ended and nobody reads from it or writes to it
+// any more, the link dials again, tells the server of its open slots, and goes on
+// where each of them stands.
+
+// newSession returns a session that is yet to be opened. Its id stands in one hello
+// only: whoever gets no answer to that opens another.
+func newSession() *transport.Session {
+	session := &transport.Session{Epoch: 1}
+	rand.Read(session.ID[:])
+	return session
+}
+
+// resume makes a further connection for the session. It goes on until that succeeds,
+// the server says that the session is lost, or must have lost it by its own word.
+func (l *link[T]) resume(reason error) (*transport.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(l.client.ctx, l.sessionTime, errSessionTime)
+	defer cancel()
+	if l.redialer == nil {
+		l.redialer = &delegate.Redialer{
+			HelloTimeout: l.client.conf.SysDataReceiveTimeout, Backoff: l.client.conf.Backoff,
+			Try: l.tryResume, OnFailure: l.client.reportAttempt,
+		}
+	}
+	if l.livedWell() {
+		l.redialer.Reset()
+	}
+	err := l.redialer.Connect(ctx, reason)
+	switch {
+	case err == nil:
+		return l.fresh, nil
+	case l.client.Err() != nil:
+		return nil, l.client.Err()
+	case errors.Is(err, errSessionTime):
+		return nil, &base.Error{Code: base.ErrSessionLost, Message: "the session could not be resumed within the time for which the server keeps it, " + l.sessionTime.String(), Err: reason}
+	case delegate.Final(err):
+		var e *base.Error
+		errors.As(err, &e)
+		final := *e
+		final.Outcome = base.Unknown // of the hello it was rejected; of the open commands nothing is known
+		return nil, &final
+	}
+	return nil, err
+}
+
+var errSessionTime = errors.New("the session's time is over")
+
+// tryResume makes one attempt. Each has an epoch of its own, so that the server can
+// tell a hello that was long on its way.
+func (l *link[T]) tryResume(ctx context.Context) error {
+	c := l.client
+	if l.end() != nil && l.isIdle() {
+		return &base.Error{Code: base.ErrSessionLost, Message: "the session is not needed any more", Err: l.end()}
+	}
+	nc, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	session := *l.session
+	session.Resume = true
+	session.Epoch++
+	l.session.Epoch = session.Epoch
+	l.fresh, _, err = c.connect(ctx, nc, l, &session)
+	return err
+}
+
+// attach lets the link go on over conn: the server is told of the open slots first.
+// The error is the client's end, if that came meanwhile.
+func (l *link[T]) attach(conn *transport.Conn) error {
+	table := *l.table.Load()
+	list := &transport.Message{Kind: transport.Resume, Last: true}
+	for _, s := range table {
+		if state, open := s.list(); open {
+			list.Slots = append(list.Slots, state)
+		}
+	}
+	l.asking, l.asked = true, len(list.Slots)
+	conn.Post(list)
+	for _, state := range list.Slots {
+		table[state.Slot].follow(conn, state)
+	}
+	l.use(conn)
+	return l.client.attached(l, conn)
+}
+
+// list returns what the server is to know of the slot, if a command is open on it.
+func (s *slot[T]) list() (state transport.SlotState, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seq.Load() == 0 || s.ended {
+		return state, false
+	}
+	s.standing = listed
+	state = transport.SlotState{
+		Slot: s.index, Seq: s.number, Seen: s.got, Credit: s.granted - s.got, Canceled: s.canceled,
+	}
+	if s.inputs != nil {
+		state.Inputs, s.inputs.unknown = s.inputs.made, true
+	}
+	return state, true
+}
+
+// follow lets what concerns the slot go over conn, and sends what has changed since
+// the slot was listed.
+func (s *slot[T]) follow(conn *transport.Conn, state transport.SlotState) {
+	s.mu.Lock()
+	s.conn = conn
+	flush := false
+	if more := s.granted - state.Seen - state.Credit; more > 0 {
+		flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: more})
+	}
+	if s.canceled && !state.Canceled {
+		cancels, _ := conn.Append(&transport.Message{Kind: transport.Cancel, Slot: s.index})
+		flush = flush || cancels
+	}
+	s.mu.Unlock()
+	if flush {
+		conn.Flush(false)
+	}
+}
+
+// answered takes the server's answer to the list.
+func (l *link[T]) answered(conn *transport.Conn, m *transport.Message) error {
+	if !l.asking {
+		return transport.BrokenRule("the server sent a list of slots, and was not asked for one")
+	}
+	l.asking = false
+	if len(m.Slots) != l.asked {
+		return transport.BrokenRule("the server's list has %d slots, the client's had %d", len(m.Slots), l.asked)
+	}
+	var again []*slot[T]
+	for _, state := range m.Slots {
+		s := l.lookup(state.Slot)
+		if s == nil {
+			return transport.BrokenRule("the server's list has slot %d, where no command is open", state.Slot)
+		}
+		goesOn, err := s.stands(state)
+		canceled := s.canceled && s.standing == unseen
+		s.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case canceled:
+			l.release(s)
+		case goesOn:
+			again = append(again, s)
+		}
+	}
+	if len(again) > 0 {
+		l.client.tasks.Go(func() { l.sendAgain(conn, again) })
+	}
+	return nil
+}
+
+// stands notes where the slot's command stands with the server. It returns true
+// where the client has something to send. The caller holds mu.
+func (s *slot[T]) stands(state transport.SlotState) (goesOn bool, err error) {
+	if s.standing != listed {
+		return false, transport.BrokenRule("the server's list has slot %d, the client's had not", state.Slot)
+	}
+	if state.Unseen {
+		if s.got > 0 || s.inputs != nil && s.inputs.taken > 0 {
+			return false, transport.BrokenRule("the server has not seen the command on slot %d, of which it has sent results or taken inputs", state.Slot)
+		}
+		s.standing, s.conn = unseen, nil
+		return true, nil
+	}
+	s.standing = known
+	if s.inputs == nil {
+		return false, nil
+	}
+	return s.inputs.resume(state)
+}
+
+// sendAgain sends the commands that the server has not seen, and the inputs that it
+// has not. It is a goroutine of its own, since it may have to wait for room; it ends
+// when all is sent, or with the connection.
+func (l *link[T]) sendAgain(conn *transport.Conn, slots []*slot[T]) {
+	for _, s := range slots {
+		err := s.sendAgain(conn)
+		for err == transport.ErrNoRoom {
+			if err = conn.Room(l.client.ctx); err == nil {
+				err = s.sendAgain(conn)
+			}
+		}
+		if err == nil {
+			err = s.sendInputs(l.client.ctx, conn)
+		}
+		if err != nil {
+			return // the next connection will see to the rest
+		}
+	}
+}
+
+// sendAgain sends the slot's command over conn, if it is unseen. It is what the
+// command was, but for the time left, and all the credit that was given since.
+func (s *slot[T]) sendAgain(conn *transport.Conn) error {
+	s.mu.Lock()
+	switch {
+	case s.standing != unseen:
+		s.mu.Unlock()
+		return nil
+	case s.canceled:
+		s.mu.Unlock()
+		s.link.release(s)
+		return nil
+	}
+	s.message = transport.Message{
+		Kind: transport.Command, Slot: s.index, Seq: s.number, Credit: s.granted, Timeout: left(s.until),
+		Body: s.message.Body, Compressed: s.message.Compressed, Metadata: s.message.Metadata, Origin: s.origin,
+	}
+	flush, err := conn.Append(&s.message)
+	large := err == nil && s.message.Large()
+	if err == nil {
+		s.standing, s.conn = known, conn
+		if s.inputs != nil {
+			s.inputs.restart()
+		}
+	}
+	s.mu.Unlock()
+	if flush {
+		conn.Flush(false)
+	}
+	if large { // nothing about the command may overtake it
+		return conn.Wait(s.link.client.ctx, &s.message)
+	}
+	return err
+}
+
+// connect says hello over nc, for a link that is new, or that resumes its session.
+func (c *Client[T]) connect(ctx context.Context, nc net.Conn, l *link[T], session *transport.Session) (*transport.Conn, transport.Hello, error) {
+	conf := c.delegateConf(l)
+	conf.Session = session
+	if c.conf.Credentials != nil {
+		var err error
+		if conf.Credentials, err = c.credentials(ctx); err != nil {
+			nc.Close()
+			return nil, transport.Hello{}, err
+		}
+	}
+	return delegate.Connect(ctx, nc, conf)
+}

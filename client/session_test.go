@@ -1,0 +1,465 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// sessionTime is that of the scripted servers here, in milliseconds.
+const sessionTime = 60_000
+
+// openSession returns a client with a session, and the peer that has opened it.
+func openSession(t *testing.T, conf client.Conf) (*client.Client[receiver], *peer, *memnet.Listener, wire.Session) {
+	t.Helper()
+	l := memnet.Listen()
+	opened := make(chan wire.Session, 1)
+	accepted := make(chan *peer, 1)
+	go func() {
+		p := acceptRaw(t, l)
+		h := p.hello(wire.ServerHello{SessionTime: sessionTime})
+		if h.Session == nil || h.Session.Resume || h.Session.Epoch != 1 {
+			t.Errorf("the first hello asks for the session %+v", h.Session)
+			h.Session = &wire.Session{}
+		}
+		opened <- *h.Session
+		accepted <- p
+	}()
+	conf.Session = true
+	c := redial(t, l.Dial, conf)
+	return c, <-accepted, l, <-opened
+}
+
+// acceptRaw returns the peer of l's next connection; nothing was said on it.
+func acceptRaw(t testing.TB, l *memnet.Listener) *peer {
+	t.Helper()
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return onConn(t, nc.(*memnet.Conn))
+}
+
+// resumed returns the peer of the connection over which the client resumes its
+// session, and the client's list.
+func resumed(t *testing.T, l *memnet.Listener, session wire.Session, epoch uint64) (*peer, []wire.ClientSlot) {
+	t.Helper()
+	p := acceptRaw(t, l)
+	h := p.hello(wire.ServerHello{SessionTime: sessionTime})
+	if h.Session == nil || !h.Session.Resume || h.Session.ID != session.ID || h.Session.Epoch != epoch {
+		t.Errorf("the hello asks for the session %+v, want to resume %x in the epoch %d", h.Session, session.ID, epoch)
+	}
+	return p, p.list()
+}
+
+// list reads the client's list.
+func (p *peer) list() (slots []wire.ClientSlot) {
+	p.t.Helper()
+	for {
+		f, ok := p.read()
+		if !ok || f.Kind != wire.KindResume {
+			p.t.Errorf("got a %v (%v), want the client's list", f.Kind, ok)
+			return slots
+		}
+		for b := f.Payload; len(b) > 0; {
+			s, rest, err := wire.CutClientSlot(b)
+			if err != nil {
+				p.t.Error(err)
+			}
+			slots, b = append(slots, s), rest
+		}
+		if f.Flags&wire.FlagLast != 0 {
+			return slots
+		}
+	}
+}
+
+// stand answers the client's list.
+func (p *peer) stand(slots ...wire.ServerSlot) {
+	var payload []byte
+	for _, s := range slots {
+		payload = wire.AppendServerSlot(payload, s)
+	}
+	p.send(wire.KindResume, wire.FlagLast, 0, payload)
+}
+
+// lose answers the hello that the session is lost, and waits for the next one, which
+// opens another.
+func lose(t *testing.T, l *memnet.Listener, session wire.Session) (*peer, wire.Session) {
+	t.Helper()
+	p := acceptRaw(t, l)
+	p.hello(wire.ServerHello{Status: wire.StatusSessionLost, Text: "it was restarted"})
+	p.nc.Close()
+	p = acceptRaw(t, l)
+	h := p.hello(wire.ServerHello{SessionTime: sessionTime})
+	if h.Session == nil || h.Session.Resume || h.Session.ID == session.ID {
+		t.Errorf("the hello asks for the session %+v, want another one than %x", h.Session, session.ID)
+		return p, wire.Session{}
+	}
+	return p, *h.Session
+}
+
+func wantList(t *testing.T, got []wire.ClientSlot, want ...wire.ClientSlot) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("the client lists %+v, want %+v", got, want)
+	}
+}
+
+// N1: the id of an opening that was not answered is never used again.
+func TestAnOpeningThatIsNotAnsweredIsNotRepeated(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		ids := make(chan wire.SessionID, 2)
+		go func() {
+			p := acceptRaw(t, l)
+			ids <- p.hello(wire.ServerHello{Status: wire.StatusFull}).Session.ID
+			p.nc.Close()
+			p = acceptRaw(t, l)
+			ids <- p.hello(wire.ServerHello{SessionTime: sessionTime}).Session.ID
+		}()
+		redial(t, l.Dial, client.Conf{Session: true})
+		if first, second := <-ids, <-ids; first == second || first == (wire.SessionID{}) {
+			t.Errorf("the ids are %x and %x", first, second)
+		}
+	})
+}
+
+// A server that keeps no sessions says so: the client does not do without.
+func TestAServerWithoutSessions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		go func() { acceptRaw(t, l).hello(wire.ServerHello{}) }()
+		_, err := client.NewReconnect(t.Context(), codec{}, l.Dial, client.Conf{Session: true, Logger: quiet})
+		want(t, err, base.NotSent, base.ErrUnsupported)
+	})
+}
+
+// What the client says of each slot.
+func TestTheClientListsItsOpenSlots(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{})
+		one := start(t.Context(), c, command{N: 1})
+		p.expect(kindCommand)
+		results := make(chan base.AsyncResult, 4)
+		mustSend(t, c, command{N: 2}, results)
+		stream := p.expect(kindCommand)
+		for n := range 3 {
+			p.item(stream.Slot, n)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		start(ctx, c, command{N: 3})
+		p.expect(kindCommand)
+		done := start(t.Context(), c, command{N: 4})
+		p.answer(p.expect(kindCommand).Slot, 4)
+		<-done
+		synctest.Wait()
+		p.nc.Cut(memnet.RST)
+		cancel()
+		p, list := resumed(t, l, session, 2)
+		// Three results of the stream have come, and its channel took them: there is
+		// credit for four again.
+		wantList(
+			t, list,
+			wire.ClientSlot{Slot: 0, Seq: 1, Credit: 1},
+			wire.ClientSlot{Slot: 1, Seq: 2, Seen: 3, Credit: 4},
+			wire.ClientSlot{Slot: 2, Seq: 3, Credit: 1, Canceled: true},
+		)
+		p.stand(wire.ServerSlot{Slot: 0, Seen: true}, wire.ServerSlot{Slot: 1, Seen: true}, wire.ServerSlot{Slot: 2, Seen: true})
+		p.answer(0, 7)
+		if o := <-one; o.n != 7 || o.err != nil {
+			t.Errorf("got %+v", o)
+		}
+		p.answer(1, 9)
+		synctest.Wait()
+		var got []int
+		for range 4 {
+			got = append(got, (<-results).Result.(result).N)
+		}
+		if !slices.Equal(got, []int{0, 1, 2, 9}) {
+			t.Errorf("the stream is %v", got)
+		}
+		p.fail(2, wireFailure(base.Unknown, base.ErrCanceled))
+	})
+}
+
+// L8: what the server has not seen is sent again, as it was.
+func TestUnseenCommandsAreSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{Timeout: time.Minute})
+		body := bytes.Repeat([]byte("large "), 30_000)
+		small, large := start(t.Context(), c, command{N: 1}), start(t.Context(), c, command{N: 2, Body: body})
+		synctest.Wait()
+		time.Sleep(time.Second)
+		p.nc.Cut(memnet.RST)
+		p, list := resumed(t, l, session, 2)
+		if len(list) == 0 || list[0].Seq == 0 {
+			t.Fatalf("the client lists %+v", list)
+		}
+		var unseen []wire.ServerSlot
+		for _, s := range list {
+			unseen = append(unseen, wire.ServerSlot{Slot: s.Slot})
+		}
+		p.stand(unseen...)
+		for range 2 {
+			n, slot, seconds := p.wholeCommand()
+			if seconds < 58 || seconds > 59.5 {
+				t.Errorf("command %d has %v s left of a minute, 1 s later", n, seconds)
+			}
+			p.answer(slot, n*10)
+		}
+		for n, done := range map[int]<-chan outcome{10: small, 20: large} {
+			if o := <-done; o.n != n || o.err != nil {
+				t.Errorf("got %+v, want %d", o, n)
+			}
+		}
+	})
+}
+
+// wholeCommand reads a command, in one frame or in chunks.
+func (p *peer) wholeCommand() (n int, slot uint64, seconds float64) {
+	p.t.Helper()
+	f := p.expect(kindCommand)
+	body, more := f.Payload, f.Flags&wire.FlagMore != 0
+	if more {
+		_, body, _ = wire.ParseTotal(body)
+	}
+	for more {
+		next := p.expect(kindCommand)
+		more = next.Flags&wire.FlagMore != 0
+	}
+	return int(body[0]), f.Slot, float64(f.Extras.Timeout) / 1e6
+}
+
+// An unseen command that was canceled is gone, and its slot free.
+func TestUnseenAndCanceledCommandsAreGone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := start(ctx, c, command{N: 1})
+		p.expect(kindCommand)
+		p.nc.Cut(memnet.RST)
+		p, _ = resumed(t, l, session, 2)
+		cancel()
+		want(t, (<-done).err, base.Unknown, base.ErrCanceled)
+		p.expect(kindCancel) // the server has the list already
+		p.stand(wire.ServerSlot{Slot: 0})
+		synctest.Wait()
+		next := start(t.Context(), c, command{N: 2})
+		f := p.expect(kindCommand)
+		if f.Slot != 0 || f.Payload[0] != 2 {
+			t.Errorf("got command %d on slot %d", f.Payload[0], f.Slot)
+		}
+		p.answer(0, 2)
+		<-next
+	})
+}
+
+// L10: commands wait while there is no connection, and follow the list at once.
+func TestNewCommandsFollowTheList(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{})
+		open := start(t.Context(), c, command{N: 1})
+		p.expect(kindCommand)
+		p.nc.Cut(memnet.RST)
+		synctest.Wait()
+		fresh := start(t.Context(), c, command{N: 2})
+		p, list := resumed(t, l, session, 2)
+		wantList(t, list, wire.ClientSlot{Slot: 0, Seq: 1, Credit: 1})
+		f := p.expect(kindCommand)
+		if f.Slot != 1 || f.Extras.Seq != 2 {
+			t.Errorf("got slot %d, seq %d", f.Slot, f.Extras.Seq)
+		}
+		p.stand(wire.ServerSlot{Slot: 0, Seen: true})
+		p.answer(1, 22)
+		p.answer(0, 11)
+		if o := <-fresh; o.n != 22 {
+			t.Errorf("got %+v", o)
+		}
+		if o := <-open; o.n != 11 {
+			t.Errorf("got %+v", o)
+		}
+	})
+}
+
+// When the server has lost the session nothing is known of what was sent, but by the
+// command's ID; an idempotent command goes out again, and tells that ID.
+func TestTheSessionIsLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{})
+		plain := start(t.Context(), c, command{N: 1})
+		p.expect(kindCommand)
+		idempotent := make(chan base.AsyncResult, 1)
+		seq, err := c.Send(harmless{command{N: 2}}, idempotent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.expect(kindCommand)
+		p.nc.Cut(memnet.FIN)
+		p, _ = lose(t, l, session)
+		err = (<-plain).err
+		want(t, err, base.Unknown, base.ErrSessionLost)
+		if id := idOf(err); id.Session != session.ID || id.Seq != 1 {
+			t.Errorf("the ID is %v", id)
+		}
+		f := p.expect(kindCommand)
+		if o := f.Extras.Origin; o == nil || o.Session != session.ID || o.Seq != uint64(seq) || f.Payload[0] != 2 {
+			t.Errorf("the origin is %+v, of command %d", o, f.Payload[0])
+		}
+		if !c.Has(seq) {
+			t.Error("the command is not open")
+		}
+		p.answer(f.Slot, 20)
+		if r := <-idempotent; r.Err != nil || r.Seq != seq {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// N8: a client that can't resume takes the session as lost when its time is over.
+func TestTheSessionsTimeIsOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, _ := openSession(t, client.Conf{})
+		done := start(t.Context(), c, command{N: 1})
+		p.expect(kindCommand)
+		l.Close()
+		begin := time.Now()
+		p.nc.Cut(memnet.FIN)
+		err := (<-done).err
+		want(t, err, base.Unknown, base.ErrSessionLost)
+		took(t, begin, sessionTime*time.Millisecond)
+	})
+}
+
+// L3, and other answers that no server gives.
+func TestAServerThatBreaksTheRulesOfAResume(t *testing.T) {
+	for name, test := range map[string]func(p *peer){
+		"a result before the answer":  func(p *peer) { p.answer(0, 1) },
+		"a failure before the answer": func(p *peer) { p.fail(0, wireFailure(base.Failed, base.ErrExec)) },
+		"an empty answer":             func(p *peer) { p.stand() },
+		"another slot":                func(p *peer) { p.stand(wire.ServerSlot{Slot: 1}) },
+		"a slot too many":             func(p *peer) { p.stand(wire.ServerSlot{Slot: 0}, wire.ServerSlot{Slot: 1}) },
+		"two answers": func(p *peer) {
+			p.stand(wire.ServerSlot{Slot: 0, Seen: true})
+			p.stand(wire.ServerSlot{Slot: 0, Seen: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, p, l, session := openSession(t, client.Conf{})
+				done := start(t.Context(), c, command{N: 1})
+				p.expect(kindCommand)
+				p.nc.Cut(memnet.RST)
+				p, _ = resumed(t, l, session, 2)
+				test(p)
+				// The client gives the connection up, not the command.
+				p, list := resumed(t, l, session, 3)
+				wantList(t, list, wire.ClientSlot{Slot: 0, Seq: 1, Credit: 1})
+				p.stand(wire.ServerSlot{Slot: 0, Seen: true})
+				p.answer(0, 5)
+				if o := <-done; o.n != 5 {
+					t.Errorf("got %+v", o)
+				}
+			})
+		})
+	}
+}
+
+// A server that has sent results of a command can't say that it has not seen it.
+func TestASeenCommandIsNotUnseen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{})
+		results := make(chan base.AsyncResult, 4)
+		mustSend(t, c, command{N: 1}, results)
+		p.item(p.expect(kindCommand).Slot, 1)
+		<-results
+		p.nc.Cut(memnet.FIN)
+		p, _ = resumed(t, l, session, 2)
+		p.stand(wire.ServerSlot{Slot: 0})
+		p, _ = resumed(t, l, session, 3)
+		p.stand(wire.ServerSlot{Slot: 0, Seen: true})
+		p.answer(0, 2)
+		if r := <-results; r.Err != nil || r.Result.(result).N != 2 {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// Q2: a large result is acknowledged when it has come, a small one by what follows.
+func TestLargeResultsAreAcknowledged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, _, _ := openSession(t, client.Conf{})
+		for _, size := range []int{1000, 1025, 100_000} {
+			done := start(t.Context(), c, command{N: 1})
+			f := p.expect(kindCommand)
+			p.sendBody(f.Slot, encodeResult(result{Last: true, Body: make([]byte, size)}))
+			if size > 1024 {
+				if n, err := wire.ParseAck(p.expect(wire.KindAck).Payload); n != 1 || err != nil {
+					t.Errorf("%d bytes: the ack says %d, %v", size, n, err)
+				}
+			}
+			<-done
+		}
+	})
+}
+
+// sendBody sends a last result, in chunks where it must.
+func (p *peer) sendBody(slot uint64, body []byte) {
+	if len(body) <= wire.MaxPayload {
+		p.send(kindResult, wire.FlagLast, slot, body)
+		return
+	}
+	first := append(wire.AppendUvarint(nil, uint64(len(body))), body[:1<<15]...)
+	p.send(kindResult, wire.FlagMore, slot, first)
+	for body = body[1<<15:]; len(body) > wire.MaxPayload; body = body[wire.MaxPayload:] {
+		p.send(kindResult, wire.FlagMore, slot, body[:wire.MaxPayload])
+	}
+	p.send(kindResult, wire.FlagLast, slot, body)
+}
+
+// A client that closes ends its session in words, in every state, within a second.
+func TestCloseEndsTheSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, _, _ := openSession(t, client.Conf{})
+		done := start(t.Context(), c, command{N: 1})
+		p.expect(kindCommand)
+		go c.Close()
+		p.expect(kindGoaway)
+		want(t, (<-done).err, base.Unknown, base.ErrClosed)
+	})
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{})
+		done := start(t.Context(), c, command{N: 1})
+		p.expect(kindCommand)
+		p.nc.Cut(memnet.FIN)
+		resumed(t, l, session, 2) // and never answers
+		begin := time.Now()
+		c.Close()
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		want(t, (<-done).err, base.Unknown, base.ErrClosed)
+	})
+}
+
+// harmless is a command that may run twice.
+type harmless struct{ command }
+
+func (harmless) Idempotent() bool { return true }
+
+func idOf(err error) base.ID {
+	var e *base.Error
+	if !errors.As(err, &e) {
+		return base.ID{}
+	}
+	return e.ID
+}

@@ -1,0 +1,178 @@
+package handler
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// InputDecoder is a further method that a server's codec may have: it decodes what a
+// running command is sent.
+type InputDecoder[T any] interface {
+	DecodeInput(cmd base.Cmd[T], r transport.Reader) (any, error)
+}
+
+// inputs are what a running command was sent and has not taken yet: docs/spec.md,
+// section 12. The command's mu protects it.
+type inputs struct {
+	queue   []input
+	came    int           // how many have come, the end counted
+	granted int           // how many may come
+	taken   int           // that were, and for which no credit was given yet
+	last    bool          // no more follow
+	wake    chan struct{} // closed when something has changed; nil: nobody waits
+}
+
+type input struct {
+	body       []byte
+	compressed bool
+}
+
+func (in *inputs) signal() {
+	if in.wake != nil {
+		close(in.wake)
+		in.wake = nil
+	}
+}
+
+// input takes an input. Only the reader calls it.
+func (x *command[T]) input(m *transport.Message) error {
+	if m.Err != nil {
+		failure := *m.Err
+		failure.Outcome = base.Failed
+		x.end(x.seq, &failure)
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	in := x.inputsLocked()
+	isEnd := m.Last && len(m.Body) == 0
+	switch {
+	case in.last:
+		return transport.BrokenRule("an input came on slot %d after the last one", x.slot)
+	case !isEnd && in.came >= in.granted:
+		return transport.BrokenRule("%d inputs came on slot %d, where there was credit for %d", in.came+1, x.slot, in.granted)
+	}
+	in.came++
+	in.last = m.Last
+	if !isEnd {
+		body := m.Body
+		if !m.Owned {
+			body = bytes.Clone(body)
+		}
+		in.queue = append(in.queue, input{body, m.Compressed})
+	}
+	in.signal()
+	return nil
+}
+
+// inputsLocked returns the command's inputs. The caller holds mu.
+func (x *command[T]) inputsLocked() *inputs {
+	if x.inputs == nil {
+		x.inputs = &inputs{granted: transport.InputWindow}
+	}
+	return x.inputs
+}
+
+// endInputs wakes a Receive: the command has ended. The caller holds mu.
+func (x *command[T]) endInputs() {
+	if x.inputs != nil {
+		x.inputs.signal()
+	}
+}
+
+// Receive implements base.Inputs.
+func (x *command[T]) Receive(seq base.Seq) (any, error) {
+	decoder, ok := x.session.handler.Codec.(InputDecoder[T])
+	if !ok {
+		return nil, &base.Error{Outcome: base.Failed, Code: base.ErrUnsupported, Seq: seq, Message: "the server's codec has no DecodeInput"}
+	}
+	for {
+		next, wake, err := x.nextInput(seq)
+		if err != nil {
+			return nil, err
+		}
+		if wake == nil {
+			return x.decodeInput(decoder, seq, next)
+		}
+		select {
+		case <-wake:
+		case <-x.ctx.Done():
+			if err := x.check(seq); err != nil {
+				return nil, err
+			}
+			return nil, context.Cause(&x.ctx)
+		}
+	}
+}
+
+// nextInput returns the next input, or what to wait for.
+func (x *command[T]) nextInput(seq base.Seq) (next input, wake <-chan struct{}, err error) {
+	x.mu.Lock()
+	if err := x.checkLocked(seq); err != nil {
+		x.mu.Unlock()
+		return next, nil, err
+	}
+	in := x.inputsLocked()
+	switch {
+	case len(in.queue) > 0:
+		next, in.queue[0] = in.queue[0], input{}
+		in.queue = in.queue[1:]
+		t := x.creditInputs(in)
+		x.mu.Unlock()
+		x.tell(t)
+		return next, nil, nil
+	case in.last:
+		x.mu.Unlock()
+		return next, nil, io.EOF
+	}
+	if in.wake == nil {
+		in.wake = make(chan struct{})
+	}
+	wake = in.wake
+	x.mu.Unlock()
+	return next, wake, nil
+}
+
+// creditInputs lets the client send as many more inputs as were taken, once that is
+// half of the window. The caller holds mu, and calls tell afterwards.
+func (x *command[T]) creditInputs(in *inputs) (t told) {
+	if in.taken++; in.taken < transport.InputWindow/2 {
+		return t
+	}
+	n := in.taken
+	in.taken = 0
+	in.granted += n
+	if x.link == nil {
+		return t // the client will learn of it when it resumes
+	}
+	flush, err := x.link.Append(&transport.Message{Kind: transport.Credit, Slot: x.slot, Credit: n})
+	return told{conn: x.link, flush: flush && err == nil}
+}
+
+// decodeInput decodes an input. A panic of the codec is an error.
+func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next input) (v any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.panicked(x.cmd, p)
+			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: seq, Message: fmt.Sprintf("the server's codec panicked: %v", p)}
+		}
+	}()
+	body := next.body
+	if next.compressed {
+		var failure *base.Error
+		if body, failure = x.session.decompress(body); failure != nil {
+			failure.Outcome = base.Failed
+			return nil, failure
+		}
+	}
+	v, err = decoder.DecodeInput(x.cmd, &transport.Body{B: body})
+	if err != nil {
+		err = &base.Error{Outcome: base.Failed, Code: base.ErrDecode, Seq: seq, Message: "the server's codec refused an input", Err: err}
+	}
+	return v, err
+}

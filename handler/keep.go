@@ -1,0 +1,264 @@
+package handler
+
+import (
+	"bytes"
+	"context"
+	"sync"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// kept is what a command of a session has sent, and its client has not acknowledged:
+// docs/spec.md, section 11. The command's mu protects it.
+type kept struct {
+	items    []*transport.Message // after those that were released
+	released int                  // how many were
+	total    int                  // how many there ever were, the failure counted
+	results  int                  // how many of these are results
+	acked    int                  // how many the client says to have seen
+	sent     int                  // how many have gone over the link
+	sender   *transport.Conn      // over which a goroutine is sending them; nil: nobody is
+	bytes    int                  // of the session's budget
+}
+
+// keepResult keeps the result that is encoded, and sends it as far as that can be
+// done without waiting.
+func (x *command[T]) keepResult(seq base.Seq, last bool) error {
+	m := x.result(last)
+	size := countedSize(len(m.Body))
+	if err := x.session.bytes.take(&x.ctx, x, seq, size); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	if err := x.checkLocked(seq); err != nil {
+		x.mu.Unlock()
+		x.session.bytes.give(size)
+		return err
+	}
+	switch {
+	case m.Large() && m.Compressed:
+		x.packed.B = nil // it is kept as it is
+	case m.Large():
+		x.scratch.B = nil
+	default:
+		m.Body = bytes.Clone(m.Body)
+	}
+	x.kept.bytes += size
+	x.kept.results++
+	x.ended = last
+	if last {
+		x.endInputs()
+	}
+	t := x.keep(&m)
+	x.mu.Unlock()
+	x.tell(t)
+	return nil
+}
+
+// keepFailure keeps the failure that ends the command. A rejection is not kept: to
+// the client, the command has not come then. The caller holds mu.
+func (x *command[T]) keepFailure(failure *base.Error, atOnce bool) told {
+	m := &transport.Message{Kind: transport.Failure, Slot: x.slot, Err: failure}
+	if atOnce {
+		x.dropUnsent()
+	}
+	return x.keep(m)
+}
+
+// keep adds a message to what is kept. The caller holds mu, and calls tell afterwards.
+func (x *command[T]) keep(m *transport.Message) told {
+	x.kept.items = append(x.kept.items, m)
+	x.kept.total++
+	return x.sendKept()
+}
+
+// dropUnsent drops the results that have not gone out yet: their command was given
+// up. One that is on its way is ended by an empty piece. The caller holds mu.
+func (x *command[T]) dropUnsent() {
+	k := &x.kept
+	for k.total > k.sent {
+		k.items = k.items[:len(k.items)-1]
+		k.total--
+		k.results--
+	}
+	if n := len(k.items); n > 0 && k.sender == x.link && x.link != nil && k.items[n-1].Large() {
+		if x.link.Abort(k.items[n-1]) != transport.Whole {
+			k.items = k.items[:n-1]
+			k.total, k.sent, k.results = k.total-1, k.sent-1, k.results-1
+		}
+	}
+}
+
+// sendKept sends what was not sent yet over the command's link, as far as it can
+// without waiting; a goroutine does the rest. The caller holds mu, and calls tell
+// afterwards.
+func (x *command[T]) sendKept() (t told) {
+	k := &x.kept
+	link := x.link
+	for link != nil && k.sender != link && k.sent < k.total {
+		m := k.fresh()
+		flush, err := link.Append(m)
+		switch {
+		case err == transport.ErrNoRoom:
+			k.sender = link
+			go x.sendRest(link, nil)
+			return t
+		case err != nil:
+			x.link = nil // the connection has ended: to be kept is enough
+			return t
+		}
+		k.sent++
+		t.conn, t.flush = link, t.flush || flush
+		if m.Large() { // nothing may overtake it
+			k.sender = link
+			go x.sendRest(link, m)
+		}
+	}
+	return t
+}
+
+// fresh returns the next message to be sent, as if it had never been before.
+func (k *kept) fresh() *transport.Message {
+	i := k.sent - k.released
+	old := k.items[i]
+	k.items[i] = &transport.Message{
+		Kind: old.Kind, Slot: old.Slot, Last: old.Last, Body: old.Body, Compressed: old.Compressed, Err: old.Err,
+	}
+	return k.items[i]
+}
+
+// sendRest waits until a large message is written, or there is room, and goes on. It
+// is a goroutine of its own, one for a command at most, and ends when all is sent, or
+// with the connection.
+func (x *command[T]) sendRest(link *transport.Conn, large *transport.Message) {
+	var err error
+	if large != nil {
+		err = link.Wait(context.Background(), large)
+	} else {
+		err = link.Room(context.Background())
+	}
+	x.mu.Lock()
+	if x.kept.sender != link {
+		x.mu.Unlock()
+		return
+	}
+	x.kept.sender = nil
+	var t told
+	if err == nil && x.link == link {
+		t = x.sendKept()
+	}
+	x.mu.Unlock()
+	x.tell(t)
+}
+
+// release lets go of what the client has acknowledged: the larger of what it says to
+// have seen, and of what it has given credit for. The caller holds mu.
+func (x *command[T]) release() {
+	if !x.session.named {
+		return
+	}
+	k := &x.kept
+	for upTo := min(max(k.acked, x.granted-x.first), k.sent, k.results); k.released < upTo; k.released++ {
+		size := countedSize(len(k.items[0].Body))
+		k.items[0], k.items = nil, k.items[1:]
+		k.bytes -= size
+		x.session.bytes.give(size)
+	}
+}
+
+// letGo lets go of all that is kept: the client has seen it, or will never ask.
+func (x *command[T]) letGo() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.session.named {
+		x.letGoLocked()
+	}
+}
+
+func (x *command[T]) letGoLocked() {
+	x.session.bytes.give(x.kept.bytes)
+	clear(x.kept.items)
+	x.kept = kept{items: x.kept.items[:0]}
+}
+
+// unseen tells whether the client has not acknowledged all of a command that was sent
+// large results, or has not seen it end.
+func (x *command[T]) unseen() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.kept.sent < x.kept.total || x.kept.bytes > 0
+}
+
+// countedSize is how much a body counts in the session's budget: small ones are
+// acknowledged only by the next command on their slot, and bounded by the slots.
+func countedSize(size int) int {
+	if size <= transport.AckAbove {
+		return 0
+	}
+	return size
+}
+
+// keeping is how many bytes of results a session keeps.
+type keeping struct {
+	limit int
+	all   func(n int) // counts for all sessions
+
+	mu     sync.Mutex // protects what follows
+	n      int
+	room   chan struct{} // closed when n has become less; nil: nobody waits
+	closed bool
+}
+
+// take waits until there is room for n bytes; something is always kept. The error is
+// the command's end.
+func (b *keeping) take(ctx context.Context, x interface{ check(base.Seq) error }, seq base.Seq, n int) error {
+	for n > 0 {
+		b.mu.Lock()
+		if b.n == 0 || b.n+n <= b.limit || b.closed {
+			b.n += n
+			b.mu.Unlock()
+			b.all(n)
+			return nil
+		}
+		if b.room == nil {
+			b.room = make(chan struct{})
+		}
+		room := b.room
+		b.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+		}
+		if err := x.check(seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *keeping) give(n int) {
+	if n == 0 {
+		return
+	}
+	b.mu.Lock()
+	b.n -= n
+	b.wake()
+	b.mu.Unlock()
+	b.all(-n)
+}
+
+// close lets all go on that wait: the session has ended.
+func (b *keeping) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.wake()
+}
+
+func (b *keeping) wake() {
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
+	}
+}

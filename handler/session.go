@@ -1,0 +1,172 @@
+package handler
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Session is the commands of one client, and what holds for all of them. A client
+// that asked for a session finds it again over its next connection: docs/spec.md,
+// section 11. That of any other client ends with its connection.
+type Session[T any] struct {
+	handler       *Handler[T]
+	ctx           context.Context // the parent of the commands' ctx
+	maxResultSize int
+	compression   transport.Compression // nil: none
+	named         bool                  // the client asked for it: it may outlive a connection
+	id            transport.SessionID
+	principal     string
+
+	running  atomic.Int64 // commands whose Exec has not returned
+	draining atomic.Pointer[base.Error]
+	last     atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
+
+	// commands protects what follows.
+	mu    sync.Mutex
+	table []*command[T] // by slot; nil: never used
+	left  []*command[T] // running ones whose slot is another's already
+	free  []*command[T] // records that were in left, and have returned
+
+	// life protects what follows; it is taken before mu.
+	life   sync.Mutex
+	epoch  uint64      // of the newest connection
+	conn   *Conn[T]    // attached; nil: the session is without a connection
+	hellos int         // that are about to resume it
+	over   error       // why it has ended; nil: it has not
+	expiry *time.Timer // while it is without a connection
+
+	bytes keeping
+}
+
+func newSession[T any](h *Handler[T], ctx context.Context, hello *transport.Hello) *Session[T] {
+	return &Session[T]{handler: h, ctx: ctx, maxResultSize: hello.MaxResultSize}
+}
+
+// Running returns how many commands have not returned yet.
+func (s *Session[T]) Running() int { return int(s.running.Load()) }
+
+// crowd tells whether other commands are likely to send results now.
+func (s *Session[T]) crowd() bool { return s.running.Load() > 1 }
+
+// drain lets no further command begin.
+func (s *Session[T]) drain(retryAfter time.Duration) {
+	s.draining.Store(&base.Error{
+		Outcome: base.Rejected, Code: base.ErrDraining,
+		Message: "the server is shutting down and takes no more commands", RetryAfter: retryAfter,
+	})
+}
+
+// record finds a record for a new command on its slot.
+func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for m.Slot >= len(s.table) {
+		s.table = append(s.table, nil)
+	}
+	x := s.table[m.Slot]
+	if x != nil {
+		x.mu.Lock()
+		ended, seq, busy, rejected := x.hasEnded(), x.seq, x.running, x.rejected
+		x.mu.Unlock()
+		switch {
+		case !ended:
+			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, seq)
+		case slots && (m.Seq < seq || m.Seq == seq && !rejected): // the plain wire has no slots to speak of
+			return nil, transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
+		case busy:
+			x.letGo()
+			x.place = len(s.left)
+			s.left = append(s.left, x)
+		case x.recycle():
+			return x, nil
+		default:
+			x.letGo()
+		}
+	}
+	x = s.spare()
+	s.table[m.Slot] = x
+	return x, nil
+}
+
+// spare returns a record for which there is no command. The caller holds mu.
+func (s *Session[T]) spare() *command[T] {
+	for n := len(s.free) - 1; n >= 0; n-- {
+		x := s.free[n]
+		s.free[n], s.free = nil, s.free[:n]
+		if x.recycle() {
+			return x
+		}
+	}
+	return newCommand(s)
+}
+
+// finish lets go of a command whose Exec has returned. Its ctx ends in any case:
+// a goroutine that the command left behind may ask for it only now.
+func (s *Session[T]) finish(x *command[T]) {
+	x.ctx.cancel(context.Canceled, errReturned)
+	if !x.deadline.IsZero() {
+		s.handler.wheel.Stop(&x.timer)
+	}
+	x.value, x.reader.B = nil, nil
+	if cap(x.body) > keepBody {
+		x.body = nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.mu.Lock()
+	x.running = false
+	x.mu.Unlock()
+	if s.table[x.slot] != x {
+		n := len(s.left) - 1
+		s.left[x.place], s.left[n].place = s.left[n], x.place
+		s.left[n], s.left = nil, s.left[:n]
+		s.free = append(s.free, x)
+	}
+	s.running.Add(-1)
+}
+
+// end ends the session and the ctx of its commands, for a reason; only the first
+// call counts.
+func (s *Session[T]) end(reason error) {
+	s.life.Lock()
+	if s.over != nil {
+		s.life.Unlock()
+		return
+	}
+	s.over = reason
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+	s.life.Unlock()
+	s.mu.Lock()
+	commands := slices.Concat(s.table, s.left)
+	s.mu.Unlock()
+	for _, x := range commands {
+		if x == nil {
+			continue
+		}
+		x.mu.Lock()
+		seq := x.seq
+		x.mu.Unlock()
+		x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrConnLost, Message: "the command's connection was lost", Err: reason})
+		x.letGo()
+	}
+	s.bytes.close()
+}
+
+// open tells whether a command runs, or has ended and its client has not seen all
+// that it sent.
+func (s *Session[T]) open() bool {
+	if s.running.Load() > 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.table, func(x *command[T]) bool { return x != nil && x.unseen() })
+}

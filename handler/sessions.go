@@ -1,0 +1,276 @@
+package handler
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// SessionConf bounds the sessions of clients that ask for one. There are no defaults:
+// the server has set all.
+type SessionConf struct {
+	// Time is how long a session is kept without a connection.
+	Time time.Duration
+	// Max is how many are kept so; one more costs the one that was left first.
+	Max int
+	// MaxBytes is how many bytes of results above a kibibyte one session keeps until
+	// its client has acknowledged them; a command that would send more waits.
+	MaxBytes int
+	// TotalBytes is the same for all; above it, sessions without a connection are
+	// given up, the one that was left first at first.
+	TotalBytes int
+}
+
+// sessions are those that clients have asked for.
+type sessions[T any] struct {
+	conf  SessionConf
+	bytes atomic.Int64 // that all of them keep
+
+	mu       sync.Mutex // protects what follows; taken inside a session's life
+	byID     map[transport.SessionID]*Session[T]
+	detached []*Session[T] // without a connection, the one that was left first at first
+	lost     []lost        // that ended lately
+}
+
+// lost is why a session has ended.
+type lost struct {
+	id  transport.SessionID
+	why string
+}
+
+// maxLost is of how many ended sessions the reason is kept.
+const maxLost = 256
+
+// Open makes the session that a client asks for in its hello, or one without a name.
+func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal string, compression transport.Compression) (*Session[T], transport.Status, string) {
+	s := newSession(h, ctx, hello)
+	s.principal, s.compression = principal, compression
+	if hello.Session == nil {
+		return s, transport.OK, ""
+	}
+	s.named, s.id, s.epoch = true, hello.Session.ID, hello.Session.Epoch
+	s.bytes.limit, s.bytes.all = h.Sessions.MaxBytes, h.sessions.count
+	h.sessions.mu.Lock()
+	defer h.sessions.mu.Unlock()
+	if h.sessions.byID[s.id] != nil {
+		return nil, transport.Refused, "there is a session of this id already"
+	}
+	h.sessions.byID[s.id] = s
+	return s, transport.OK, ""
+}
+
+// Resume finds the session that a client resumes, takes it off its old connection,
+// if it has one, and waits until nobody reads from that or writes to it. release is
+// called with that connection, before it ends.
+func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compression transport.Compression, release func(old *Conn[T])) (*Session[T], transport.Status, string) {
+	h.sessions.mu.Lock()
+	s := h.sessions.byID[hello.Session.ID]
+	why := h.sessions.why(hello.Session.ID)
+	h.sessions.mu.Unlock()
+	if s == nil {
+		return nil, transport.SessionLost, why
+	}
+	s.life.Lock()
+	switch {
+	case s.over != nil:
+		s.life.Unlock()
+		return nil, transport.SessionLost, "it has just ended"
+	case s.principal != principal:
+		s.life.Unlock()
+		return nil, transport.Unauthorized, "the session belongs to another client"
+	case hello.Session.Epoch <= s.epoch:
+		s.life.Unlock()
+		return nil, transport.StaleEpoch, ""
+	case compression != s.compression:
+		s.life.Unlock()
+		return nil, transport.Refused, "the session was opened with another compression"
+	}
+	s.epoch = hello.Session.Epoch
+	s.hellos++
+	old := s.conn
+	s.life.Unlock()
+	if old != nil {
+		release(old)
+		old.conn.Fail(&base.Error{Code: base.ErrStaleEpoch, Message: "the connection was ended, since its session goes on over a newer one"})
+		<-old.read
+		old.conn.Join()
+	}
+	return s, transport.OK, ""
+}
+
+// Attach lets the session go on over a connection whose hello is over. The error is
+// the end of the session, or a newer connection of it.
+func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello) (*Conn[T], error) {
+	c := &Conn[T]{handler: s.handler, session: s, conn: conn, read: make(chan struct{})}
+	c.asks = hello.Session != nil && hello.Session.Resume
+	s.life.Lock()
+	defer s.life.Unlock()
+	s.hellos = max(s.hellos-1, 0)
+	switch {
+	case s.over != nil:
+		return nil, &base.Error{Code: base.ErrSessionLost, Message: "the session has ended", Err: s.over}
+	case s.named && s.epoch != hello.Session.Epoch:
+		return nil, &base.Error{Code: base.ErrStaleEpoch, Message: "the session has gone on over a newer connection"}
+	}
+	s.conn = c
+	s.last.Store(conn)
+	s.handler.sessions.attached(s)
+	return c, nil
+}
+
+// Abandon is the end of a hello after Open or Resume, without a connection.
+func (s *Session[T]) Abandon(hello *transport.Hello) {
+	switch {
+	case !s.named:
+	case !hello.Session.Resume:
+		s.handler.sessions.remove(s)
+		s.end(&base.Error{Code: base.ErrSessionLost, Message: "the hello that opened the session failed"})
+	default:
+		s.life.Lock()
+		defer s.life.Unlock()
+		if s.hellos--; s.conn == nil && s.over == nil {
+			s.handler.sessions.detach(s)
+		}
+	}
+}
+
+// detach takes the session off a connection that has ended. It returns false if the
+// session ends with it.
+func (s *Session[T]) detach(c *Conn[T]) bool {
+	if !s.named {
+		return false
+	}
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.over != nil {
+		return false
+	}
+	if s.conn == c {
+		s.conn = nil
+	}
+	s.handler.sessions.detach(s)
+	return true
+}
+
+// detach notes a session without a connection. The caller holds the session's life.
+func (all *sessions[T]) detach(s *Session[T]) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if !slices.Contains(all.detached, s) {
+		all.detached = append(all.detached, s)
+	}
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+	s.expiry = time.AfterFunc(all.conf.Time, func() {
+		all.giveUp(s, "it was without a connection for "+all.conf.Time.String())
+	})
+	if len(all.detached) > all.conf.Max {
+		go all.giveUp(all.detached[0], "the server keeps no more than "+strconv.Itoa(all.conf.Max)+" sessions without a connection")
+	}
+}
+
+// attached notes that a session has a connection. The caller holds its life.
+func (all *sessions[T]) attached(s *Session[T]) {
+	if !s.named {
+		return
+	}
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.detached = slices.DeleteFunc(all.detached, func(other *Session[T]) bool { return other == s })
+}
+
+// giveUp ends a session, unless it has a connection by now.
+func (all *sessions[T]) giveUp(s *Session[T], why string) {
+	s.life.Lock()
+	if s.conn != nil || s.hellos > 0 || s.over != nil {
+		s.life.Unlock()
+		return
+	}
+	all.forget(s, why)
+	s.life.Unlock()
+	s.end(&base.Error{Code: base.ErrSessionLost, Message: "the session was given up: " + why})
+}
+
+// remove forgets a session that its client has ended.
+func (all *sessions[T]) remove(s *Session[T]) {
+	if s.named {
+		all.forget(s, "its client has ended it")
+	}
+}
+
+func (all *sessions[T]) forget(s *Session[T], why string) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.byID[s.id] != s {
+		return
+	}
+	delete(all.byID, s.id)
+	all.detached = slices.DeleteFunc(all.detached, func(other *Session[T]) bool { return other == s })
+	all.lost = append(all.lost, lost{s.id, why})
+	if len(all.lost) > maxLost {
+		all.lost = slices.Delete(all.lost, 0, 1)
+	}
+}
+
+// why tells why a session is not held. The caller holds mu.
+func (all *sessions[T]) why(id transport.SessionID) string {
+	for _, l := range all.lost {
+		if l.id == id {
+			return l.why
+		}
+	}
+	return "the server has been restarted since, or is another one"
+}
+
+// count counts bytes that are kept, and gives sessions up where they are too many.
+func (all *sessions[T]) count(n int) {
+	if all.bytes.Add(int64(n)) <= int64(all.conf.TotalBytes) || n <= 0 {
+		return
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if len(all.detached) > 0 {
+		go all.giveUp(all.detached[0], "the server keeps no more results for sessions without a connection")
+	}
+}
+
+// exist tells whether there is a session.
+func (all *sessions[T]) exist() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return len(all.byID) > 0
+}
+
+// close ends all sessions, for a reason.
+func (all *sessions[T]) close(reason error) {
+	all.mu.Lock()
+	list := make([]*Session[T], 0, len(all.byID))
+	for _, s := range all.byID {
+		list = append(list, s)
+	}
+	clear(all.byID)
+	all.detached = nil
+	all.mu.Unlock()
+	for _, s := range list {
+		s.end(reason)
+	}
+}
+
+// open tells whether a session without a connection still has something for its
+// client.
+func (all *sessions[T]) open() bool {
+	all.mu.Lock()
+	list := slices.Clone(all.detached)
+	all.mu.Unlock()
+	return slices.ContainsFunc(list, (*Session[T]).open)
+}
