@@ -42,6 +42,15 @@ func BenchmarkTimeout(b *testing.B) {
 	}
 }
 
+// BenchmarkSession is BenchmarkEcho with a session.
+func BenchmarkSession(b *testing.B) {
+	for _, callers := range []int{1, 64, 1024} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			benchmarkEcho(b, callers, client.Conf{Session: true}, server.Conf[nothing]{})
+		})
+	}
+}
+
 func benchmarkEcho(b *testing.B, callers int, clientConf client.Conf, serverConf server.Conf[nothing]) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,12 +63,8 @@ func benchmarkEcho(b *testing.B, callers int, clientConf client.Conf, serverConf
 	}
 	go s.Serve(listener)
 	defer s.Close()
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
 	ctx := context.Background()
-	c, err := client.New(ctx, clientEchoCodec{codec}, conn, clientConf)
+	c, err := client.NewReconnect(ctx, clientEchoCodec{codec}, client.TCP(listener.Addr().String()), clientConf)
 	if err != nil {
 		b.Fatal(err)
 	}

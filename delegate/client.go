@@ -26,6 +26,8 @@ type ConnConf struct {
 	Decode func(slot int, r transport.Reader) (any, error)
 	// Open tells which slots a client has commands on; nil at a server.
 	Open func(slot int) bool
+	// Budget bounds the bodies that come in pieces; nil: without bound.
+	Budget transport.Budget
 	// LastSeq counts the client's commands; nil at a server.
 	LastSeq *atomic.Int64
 }

@@ -35,7 +35,7 @@ func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn,
 	refused := false
 	settings := conf.Settings.WithDefaults()
 	options := transport.Options{
-		Server: true, MaxBody: settings.MaxCmdSize, MaxSlots: settings.MaxInFlight, Decode: conf.Decode,
+		Server: true, MaxBody: settings.MaxCmdSize, MaxSlots: settings.MaxInFlight, Decode: conf.Decode, Budget: conf.Budget,
 	}
 	err := withHelloDeadline(ctx, nc, conf.HelloTimeout, func() (err error) {
 		if state, err = handshake(ctx, nc); err != nil {

@@ -25,7 +25,7 @@ func TestACommandAllocatesNothing(t *testing.T) {
 			near, far := newPipe(t)
 			pool := handler.NewPool()
 			h := handler.New(handler.Conf[World]{
-				Codec: frugal{}, Invoker: handler.NewInvoker(World{}), MaxInFlight: 8,
+				Codec: frugal{}, Invoker: handler.NewInvoker(World{}), MaxInFlight: 8, MaxRunning: 8, MaxConnBytes: 1 << 20, MaxBytes: 1 << 20,
 			}, pool)
 			hello, _ := wire.AppendClientHello(nil, wire.ClientHello{})
 			near.Write(hello)
@@ -34,7 +34,7 @@ func TestACommandAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			session, _, _ := h.Open(context.Background(), &said, "", nil)
-			c, _ := session.Attach(conn, &said)
+			c, _ := session.Attach(conn, &said, h.NewMemory())
 			c.Start(func(error) {})
 			defer func() { c.Close(nil, 0); pool.Close(time.Second); h.Close() }()
 			answer := make([]byte, 1<<10)

@@ -21,12 +21,18 @@ type command[T any] struct {
 	place   int // in session.left, of a record that is there; under session.mu
 
 	// What the reader sets, before the command runs.
+	memory     *Memory // from which body is; of the command's connection
+	held       int     // bytes of memory
 	at         time.Time
 	slot       int
 	body       []byte
 	compressed bool        // body is
 	value      any         // the decoded command, of a transport that decodes itself
 	cmd        base.Cmd[T] // once it is decoded; of the goroutine that runs it, and of Receive
+
+	began          time.Time   // when it began to run, if that is of interest; zero: it is not
+	queued         bool        // it waits to run; this and the next two are under admission.mu
+	before, behind *command[T] // in the queue
 
 	timer  wheel.Timer
 	reader transport.Body
@@ -121,6 +127,9 @@ func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal 
 	copied := *refusal
 	x.end(m.Seq, &copied)
 }
+
+// lead makes a command that has waited its goroutine's.
+func (x *command[T]) lead() { x.run() }
 
 // LocalAddr returns the server's address of the connection.
 func (x *command[T]) LocalAddr() net.Addr { return x.session.last.Load().LocalAddr() }

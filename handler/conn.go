@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,6 +16,7 @@ type Conn[T any] struct {
 	handler *Handler[T]
 	session *Session[T]
 	conn    *transport.Conn
+	memory  *Memory
 	ended   func(error)
 	read    chan struct{} // closed when nobody reads any more
 
@@ -26,6 +28,7 @@ type Conn[T any] struct {
 	strays   int  // messages that came too late
 	pings    int  // since pinged
 	pinged   time.Time
+	flooded  bool // one of these was too much
 }
 
 // Start has a goroutine of the pool read the connection. ended is called once,
@@ -107,9 +110,9 @@ func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
 		case x == nil:
 			return nil, c.stray()
 		case m.Kind == transport.Credit:
-			return nil, x.credited(m.Credit)
+			return nil, c.credit(x, m.Credit)
 		case m.Kind == transport.Input:
-			return nil, x.input(m)
+			return nil, x.input(c, m)
 		default:
 			x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled, Message: "the command was canceled while the server was running it"})
 		}
@@ -130,6 +133,7 @@ const (
 // stray counts a message that crossed the end of its command.
 func (c *Conn[T]) stray() error {
 	if c.strays++; c.strays > maxStrays+straysPerCommand*c.commands {
+		c.flooded = true
 		return transport.BrokenRule("%d cancels, credits and inputs came for commands that had ended, of %d", c.strays, c.commands)
 	}
 	return nil
@@ -142,6 +146,7 @@ func (c *Conn[T]) countPing() error {
 	}
 	c.pings++
 	if spent := c.pings - int(c.conn.At().Sub(c.pinged).Seconds()*pingsPerSecond); spent > maxPings {
+		c.flooded = true
 		return transport.BrokenRule("%d pings came within %v", c.pings, c.conn.At().Sub(c.pinged))
 	} else if spent <= 0 {
 		c.pings = 0
@@ -175,17 +180,42 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	if refusal := c.refusal(m); refusal != nil {
+	refusal := c.refusal(m)
+	if refusal == nil {
+		x.held, refusal = c.memory.hold(len(m.Body), m.Reserved)
+		x.memory = c.memory
+		c.countRefusal(refusal)
+	}
+	if refusal != nil {
 		x.refuse(c.conn, m, refusal)
 		return nil, nil
 	}
 	x.begin(c.conn, m)
 	c.session.running.Add(1)
+	now, refusal := c.handler.admitted.enter(x, m.Timeout)
+	if refusal != nil {
+		c.handler.Counters.Shed.Add(1)
+		x.end(m.Seq, refusal)
+		c.session.finish(x)
+	}
+	if !now {
+		return nil, nil
+	}
 	return x, nil
+}
+
+// countRefusal counts a refusal for want of memory.
+func (c *Conn[T]) countRefusal(refusal *base.Error) {
+	if refusal != nil {
+		c.handler.Counters.NoMemory.Add(1)
+	}
 }
 
 func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
 	if m.Err != nil {
+		if m.Err.Code == base.ErrBusy {
+			c.countRefusal(m.Err)
+		}
 		return m.Err
 	}
 	if draining := c.session.draining.Load(); draining != nil {
@@ -204,6 +234,23 @@ func (c *Conn[T]) lost(reason error) {
 		c.handler.sessions.remove(c.session)
 		c.session.end(reason)
 	}
+	c.memory.end()
+	c.count(reason)
 	close(c.read)
 	c.ended(reason)
+}
+
+// count counts why the connection has ended.
+func (c *Conn[T]) count(reason error) {
+	counters := &c.handler.Counters
+	switch {
+	case c.flooded:
+		counters.Floods.Add(1)
+	case errors.Is(reason, base.ErrProtocol):
+		counters.Breaches.Add(1)
+	case errors.Is(reason, base.ErrSlowReader):
+		counters.SlowReaders.Add(1)
+	case errors.Is(reason, base.ErrIdle):
+		counters.Idle.Add(1)
+	}
 }

@@ -35,8 +35,12 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 	}
 	told := x.endLocked(failure, true)
 	x.ctx.cancel(ctxErr, failure) // before the lock is gone, and with it, perhaps, the command
+	started := x.started
 	x.mu.Unlock()
 	x.tell(told)
+	if !started && x.session.handler.admitted.remove(x) {
+		x.session.finish(x)
+	}
 }
 
 // told is what remains to be done about a failure once no lock is held: to flush, or

@@ -2,6 +2,7 @@ package handler_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -125,6 +126,9 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 		if s.conf.Codec == nil {
 			s.conf.Codec = codec{c, s.decode}
 		}
+		s.conf.MaxRunning = cmp.Or(s.conf.MaxRunning, 1000)
+		s.conf.MaxConnBytes = cmp.Or(s.conf.MaxConnBytes, 8<<20)
+		s.conf.MaxBytes = cmp.Or(s.conf.MaxBytes, 16<<20)
 		h := handler.New(s.conf, s.pool)
 		client, server := memnet.Pipe()
 		s.server = server
@@ -137,7 +141,7 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 			t.Fatal(err)
 		}
 		session, _, _ := h.Open(s.ctx, &hello, "", nil)
-		s.conn, _ = session.Attach(conn, &hello)
+		s.conn, _ = session.Attach(conn, &hello, h.NewMemory())
 		s.conn.Start(func(err error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -52,6 +52,10 @@ type Handler[T any] struct {
 	pool     *Pool
 	wheel    *wheel.Wheel
 	sessions *sessions[T]
+	admitted admission[T]
+	memory   memory
+	// Counters count what is out of the ordinary.
+	Counters Counters
 }
 
 // Conf is what a Handler needs. There are no defaults: the server has set all.
@@ -61,6 +65,14 @@ type Conf[T any] struct {
 	// MaxInFlight is how many commands one connection may have open; as many
 	// more may still be running whose client has given them up.
 	MaxInFlight int
+	// MaxRunning is how many commands run at once, MaxQueued how many wait for that,
+	// and MaxQueueTime for how long at most.
+	MaxRunning   int
+	MaxQueued    int
+	MaxQueueTime time.Duration
+	// MaxConnBytes and MaxBytes are how many bytes of commands a connection, and all
+	// of them, may hold.
+	MaxConnBytes, MaxBytes int
 	// MaxCmdSize is the largest command, in bytes, once it is decompressed.
 	MaxCmdSize int
 	// CompressAbove is the size in bytes above which a result is compressed.
@@ -77,11 +89,34 @@ type Conf[T any] struct {
 // New returns a Handler that runs commands in the goroutines of pool.
 func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
 	_, usual := conf.Invoker.(invoker[T])
-	return &Handler[T]{
+	h := &Handler[T]{
 		Conf: conf, custom: !usual, pool: pool, wheel: wheel.New(),
-		sessions: &sessions[T]{conf: conf.Sessions, byID: make(map[transport.SessionID]*Session[T])},
+		memory: memory{limit: int64(conf.MaxBytes)},
+		admitted: admission[T]{
+			maxRunning: int64(conf.MaxRunning), maxQueued: int64(conf.MaxQueued), maxWait: conf.MaxQueueTime,
+			run: func(x *command[T]) { pool.follow(x) },
+		},
 	}
+	h.sessions = &sessions[T]{conf: conf.Sessions, counters: &h.Counters, byID: make(map[transport.SessionID]*Session[T])}
+	return h
 }
+
+// Running returns how many commands run, and Queued how many wait to.
+func (h *Handler[T]) Running() int { return int(h.admitted.running.Load()) }
+
+// Queued returns how many commands wait to run.
+func (h *Handler[T]) Queued() int { return int(h.admitted.waiting.Load()) }
+
+// Bytes returns how many bytes of commands are held, and KeptBytes how many of results
+// for sessions.
+func (h *Handler[T]) Bytes() int { return int(h.memory.used.Load()) }
+
+// KeptBytes returns how many bytes of results are kept for sessions.
+func (h *Handler[T]) KeptBytes() int { return int(h.sessions.bytes.Load()) }
+
+// SessionCount returns how many sessions there are, and how many of them are without a
+// connection.
+func (h *Handler[T]) SessionCount() (all, detached int) { return h.sessions.number() }
 
 // EndSessions ends all sessions, for a reason: those without a connection at once.
 func (h *Handler[T]) EndSessions(reason error) { h.sessions.close(reason) }

@@ -30,6 +30,8 @@ type inputs struct {
 type input struct {
 	body       []byte
 	compressed bool
+	memory     *Memory
+	held       int // bytes of memory
 }
 
 func (in *inputs) signal() {
@@ -40,13 +42,25 @@ func (in *inputs) signal() {
 }
 
 // input takes an input. Only the reader calls it.
-func (x *command[T]) input(m *transport.Message) error {
-	if m.Err != nil {
-		failure := *m.Err
+func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
+	refusal, held := m.Err, 0
+	if refusal == nil {
+		held, refusal = c.memory.hold(len(m.Body), m.Reserved)
+	}
+	if refusal != nil {
+		if refusal.Code == base.ErrBusy {
+			c.countRefusal(refusal)
+		}
+		failure := *refusal
 		failure.Outcome = base.Failed
-		x.end(x.seq, &failure)
+		x.cancel(x.seq, context.Canceled, &failure)
 		return nil
 	}
+	defer func() {
+		if held > 0 { // it was not taken
+			c.memory.give(held)
+		}
+	}()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	in := x.inputsLocked()
@@ -64,7 +78,8 @@ func (x *command[T]) input(m *transport.Message) error {
 		if !m.Owned {
 			body = bytes.Clone(body)
 		}
-		in.queue = append(in.queue, input{body, m.Compressed})
+		in.queue = append(in.queue, input{body, m.Compressed, c.memory, held})
+		held = 0
 	}
 	in.signal()
 	return nil
@@ -78,11 +93,17 @@ func (x *command[T]) inputsLocked() *inputs {
 	return x.inputs
 }
 
-// endInputs wakes a Receive: the command has ended. The caller holds mu.
+// endInputs drops what was not taken, and wakes a Receive: the command has ended. The
+// caller holds mu.
 func (x *command[T]) endInputs() {
-	if x.inputs != nil {
-		x.inputs.signal()
+	if x.inputs == nil {
+		return
 	}
+	for _, next := range x.inputs.queue {
+		next.memory.give(next.held)
+	}
+	x.inputs.queue = nil
+	x.inputs.signal()
 }
 
 // Receive implements base.Inputs.
@@ -162,6 +183,7 @@ func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next inp
 			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: seq, Message: fmt.Sprintf("the server's codec panicked: %v", p)}
 		}
 	}()
+	defer next.memory.give(next.held)
 	body := next.body
 	if next.compressed {
 		var failure *base.Error

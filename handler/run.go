@@ -13,6 +13,7 @@ func (x *command[T]) run() {
 	var cmd base.Cmd[T]
 	seq, returned, refused := x.seq, false, false
 	defer x.session.finish(x)
+	defer x.session.handler.admitted.leave(x)
 	defer func() {
 		if !returned {
 			x.broken(seq, cmd, recover())
@@ -110,6 +111,7 @@ const keepBody = 4 << 10
 func (x *command[T]) panicked(what, v any) {
 	h := x.session.handler
 	p := Panic{Seq: x.seq, Value: v, Stack: debug.Stack(), RemoteAddr: x.RemoteAddr().String()}
+	h.Counters.Panics.Add(1)
 	if what != nil {
 		p.Cmd = base.NameOf(what)
 	}

@@ -66,8 +66,8 @@ func (x *command[T]) addCredit(n int) {
 	x.signal()
 }
 
-// credited lets n more results go, as the client says.
-func (x *command[T]) credited(n int) error {
+// credit lets n more results of a command go, as the client says.
+func (c *Conn[T]) credit(x *command[T], n int) error {
 	x.mu.Lock()
 	x.granted += min(n, math.MaxInt-x.granted)
 	x.credits++
@@ -75,7 +75,7 @@ func (x *command[T]) credited(n int) error {
 	x.release()
 	x.mu.Unlock()
 	x.signal()
-	if flood {
+	if c.flooded = flood; flood {
 		return transport.BrokenRule("%d credits came for the command on slot %d", x.credits, x.slot)
 	}
 	return nil

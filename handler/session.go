@@ -113,7 +113,11 @@ func (s *Session[T]) finish(x *command[T]) {
 	if !x.deadline.IsZero() {
 		s.handler.wheel.Stop(&x.timer)
 	}
-	x.value, x.reader.B = nil, nil
+	if x.held > 0 {
+		x.memory.give(x.held)
+		x.held = 0
+	}
+	x.value, x.cmd, x.reader.B = nil, nil, nil
 	if cap(x.body) > keepBody {
 		x.body = nil
 	}

@@ -29,8 +29,9 @@ type SessionConf struct {
 
 // sessions are those that clients have asked for.
 type sessions[T any] struct {
-	conf  SessionConf
-	bytes atomic.Int64 // that all of them keep
+	conf     SessionConf
+	counters *Counters
+	bytes    atomic.Int64 // that all of them keep
 
 	mu       sync.Mutex // protects what follows; taken inside a session's life
 	byID     map[transport.SessionID]*Session[T]
@@ -62,6 +63,7 @@ func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal
 		return nil, transport.Refused, "there is a session of this id already"
 	}
 	h.sessions.byID[s.id] = s
+	h.Counters.SessionsOpened.Add(1)
 	return s, transport.OK, ""
 }
 
@@ -74,18 +76,22 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 	why := h.sessions.why(hello.Session.ID)
 	h.sessions.mu.Unlock()
 	if s == nil {
+		h.Counters.SessionsLost.Add(1)
 		return nil, transport.SessionLost, why
 	}
 	s.life.Lock()
 	switch {
 	case s.over != nil:
 		s.life.Unlock()
+		h.Counters.SessionsLost.Add(1)
 		return nil, transport.SessionLost, "it has just ended"
 	case s.principal != principal:
 		s.life.Unlock()
+		h.Counters.ForeignSessions.Add(1)
 		return nil, transport.Unauthorized, "the session belongs to another client"
 	case hello.Session.Epoch <= s.epoch:
 		s.life.Unlock()
+		h.Counters.StaleEpochs.Add(1)
 		return nil, transport.StaleEpoch, ""
 	case compression != s.compression:
 		s.life.Unlock()
@@ -101,13 +107,15 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 		<-old.read
 		old.conn.Join()
 	}
+	h.Counters.SessionsResumed.Add(1)
 	return s, transport.OK, ""
 }
 
-// Attach lets the session go on over a connection whose hello is over. The error is
+// Attach lets the session go on over a connection whose hello is over, and to whose
+// transport memory was given as its Budget. The error is
 // the end of the session, or a newer connection of it.
-func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello) (*Conn[T], error) {
-	c := &Conn[T]{handler: s.handler, session: s, conn: conn, read: make(chan struct{})}
+func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory *Memory) (*Conn[T], error) {
+	c := &Conn[T]{handler: s.handler, session: s, conn: conn, memory: memory, read: make(chan struct{})}
 	c.asks = hello.Session != nil && hello.Session.Resume
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -169,10 +177,10 @@ func (all *sessions[T]) detach(s *Session[T]) {
 		s.expiry.Stop()
 	}
 	s.expiry = time.AfterFunc(all.conf.Time, func() {
-		all.giveUp(s, "it was without a connection for "+all.conf.Time.String())
+		all.giveUp(s, &all.counters.SessionsExpired, "it was without a connection for "+all.conf.Time.String())
 	})
 	if len(all.detached) > all.conf.Max {
-		go all.giveUp(all.detached[0], "the server keeps no more than "+strconv.Itoa(all.conf.Max)+" sessions without a connection")
+		go all.giveUp(all.detached[0], &all.counters.SessionsEvicted, "the server keeps no more than "+strconv.Itoa(all.conf.Max)+" sessions without a connection")
 	}
 }
 
@@ -190,13 +198,14 @@ func (all *sessions[T]) attached(s *Session[T]) {
 }
 
 // giveUp ends a session, unless it has a connection by now.
-func (all *sessions[T]) giveUp(s *Session[T], why string) {
+func (all *sessions[T]) giveUp(s *Session[T], counter *atomic.Uint64, why string) {
 	s.life.Lock()
 	if s.conn != nil || s.hellos > 0 || s.over != nil {
 		s.life.Unlock()
 		return
 	}
 	all.forget(s, why)
+	counter.Add(1)
 	s.life.Unlock()
 	s.end(&base.Error{Code: base.ErrSessionLost, Message: "the session was given up: " + why})
 }
@@ -240,7 +249,7 @@ func (all *sessions[T]) count(n int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if len(all.detached) > 0 {
-		go all.giveUp(all.detached[0], "the server keeps no more results for sessions without a connection")
+		go all.giveUp(all.detached[0], &all.counters.SessionsEvicted, "the server keeps no more results for sessions without a connection")
 	}
 }
 
@@ -249,6 +258,13 @@ func (all *sessions[T]) exist() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	return len(all.byID) > 0
+}
+
+// number returns how many sessions there are, and how many are without a connection.
+func (all *sessions[T]) number() (n, detached int) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return len(all.byID), len(all.detached)
 }
 
 // close ends all sessions, for a reason.

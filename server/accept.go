@@ -10,6 +10,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/delegate"
+	"github.com/cmdstream/cmdstream/transport"
 )
 
 // Serve accepts connections from l and serves them, until Shutdown or Close, or
@@ -37,6 +38,7 @@ func (s *Server) Serve(l net.Listener) error {
 		case isTransient(err):
 			// Out of file descriptors, most likely: connections that end free some.
 			backoff = min(max(2*backoff, 5*time.Millisecond), time.Second)
+			s.acceptFailures.Add(1)
 			s.logger.Warn("can't accept a connection now", "error", err, "retry_in", backoff)
 			select {
 			case <-time.After(backoff):
@@ -77,6 +79,7 @@ func (s *Server) start(nc net.Conn) {
 	default:
 		s.tasks.Done()
 		nc.Close()
+		s.tooManyHellos.Add(1)
 		s.logger.Warn("a connection was closed: too many are in their hello", "remote", nc.RemoteAddr())
 		return
 	}
@@ -104,14 +107,20 @@ func (s *Server) hello(nc net.Conn) {
 		}
 	}()
 	conf := s.conf.delegate
-	conf.Admit = a.admit
+	memory := s.sessions.memory()
+	conf.Admit, conf.Budget = a.admit, memory
 	addr := nc.RemoteAddr()
 	conn, hello, _, err := delegate.Accept(s.ctx, nc, conf)
 	if err != nil {
+		if a.status != transport.OK {
+			s.refusals[a.status].Add(1)
+		} else {
+			s.failedHellos.Add(1)
+		}
 		s.logger.Warn("a connection ended in its hello", "remote", addr, "error", err)
 		return
 	}
-	w, err := a.session.attach(conn, &hello)
+	w, err := a.session.attach(conn, &hello, memory)
 	if err != nil {
 		conn.Fail(err)
 		conn.Join()

@@ -20,6 +20,8 @@ import (
 type sessions interface {
 	open(ctx context.Context, hello *transport.Hello, principal string, compression transport.Compression) (session, transport.Status, string)
 	resume(hello *transport.Hello, principal string, compression transport.Compression, takeOver func(worker)) (session, transport.Status, string)
+	memory() *handler.Memory
+	stats() Stats
 	exist() bool
 	waiting() bool
 	end(reason error)
@@ -27,7 +29,7 @@ type sessions interface {
 
 // session is what a client's connection belongs to: a *handler.Session.
 type session interface {
-	attach(conn *transport.Conn, hello *transport.Hello) (worker, error)
+	attach(conn *transport.Conn, hello *transport.Hello, memory *handler.Memory) (worker, error)
 	abandon(hello *transport.Hello)
 }
 
@@ -44,14 +46,16 @@ func (t typed[T]) resume(hello *transport.Hello, principal string, compression t
 	return typedSession[T]{s}, status, text
 }
 
+func (t typed[T]) memory() *handler.Memory { return t.h.NewMemory() }
+
 func (t typed[T]) exist() bool      { return t.h.HasSessions() }
 func (t typed[T]) waiting() bool    { return t.h.Waiting() }
 func (t typed[T]) end(reason error) { t.h.EndSessions(reason) }
 
 type typedSession[T any] struct{ s *handler.Session[T] }
 
-func (t typedSession[T]) attach(conn *transport.Conn, hello *transport.Hello) (worker, error) {
-	c, err := t.s.Attach(conn, hello)
+func (t typedSession[T]) attach(conn *transport.Conn, hello *transport.Hello, memory *handler.Memory) (worker, error) {
+	c, err := t.s.Attach(conn, hello, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +71,14 @@ type admission struct {
 	hello   *transport.Hello
 	session session // nil: it was not admitted
 	placed  bool
+	status  transport.Status // what it was answered; OK: nothing yet
 }
 
 // admit sets the answer to the client's hello.
 func (a *admission) admit(ctx context.Context, hello *transport.Hello, state *tls.ConnectionState, answer *transport.Hello) {
 	s := a.server
 	a.hello = hello
+	defer func() { a.status = answer.Status }()
 	values, principal, err := a.authenticate(ctx, hello, state)
 	if err != nil {
 		answer.Status, answer.Text = transport.Unauthorized, err.Error()

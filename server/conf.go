@@ -82,6 +82,19 @@ type Conf[T any] struct {
 	// CompressAbove is the size in bytes above which a result is compressed, where a
 	// compression was agreed upon; 0: 1 KiB.
 	CompressAbove int
+	// MaxRunning is how many commands run at once, of all clients together; 0:
+	// 131072. MaxQueued more wait for their turn; 0: 16384. What would wait for
+	// longer than its deadline, or than MaxQueueTime (0: 1 s), is Rejected at once,
+	// base.ErrBusy, and told when to try again.
+	MaxRunning   int
+	MaxQueued    int
+	MaxQueueTime time.Duration
+	// MaxConnBytes is how many bytes of commands and their inputs one connection may
+	// hold, those on their way included; 0: 64 MiB. MaxBytes is the same for the
+	// whole server; 0: 512 MiB. What has no room is Rejected, base.ErrBusy. Bodies
+	// up to 4 KiB are not counted: MaxInFlight bounds them.
+	MaxConnBytes int
+	MaxBytes     int
 	// Invoker runs the commands; nil: it calls their Exec with the receiver.
 	Invoker handler.Invoker[T]
 	// Transport makes the wire of each connection; nil: transport.Framed.
@@ -154,6 +167,11 @@ func (s Sessions) withDefaults() Sessions {
 // Defaults of Conf.
 const (
 	DefaultCompressAbove  = 1 << 10 // bytes
+	DefaultMaxRunning     = 131072
+	DefaultMaxQueued      = 16384
+	DefaultMaxQueueTime   = time.Second
+	DefaultMaxConnBytes   = 64 << 20
+	DefaultMaxBytes       = 512 << 20
 	DefaultWorkersCount   = 1024
 	DefaultMaxHellos      = 1024
 	DefaultFullRetryAfter = 500 * time.Millisecond
@@ -166,7 +184,9 @@ func (conf Conf[T]) withDefaults() (Conf[T], error) {
 		"WorkersCount": int64(conf.WorkersCount), "MaxHellos": int64(conf.MaxHellos),
 		"FirstConnTimeout": int64(conf.FirstConnTimeout), "ReceiveTimeout": int64(conf.ReceiveTimeout),
 		"SysDataSendTimeout": int64(conf.SysDataSendTimeout), "WriteTimeout": int64(conf.WriteTimeout),
-		"CompressAbove": int64(conf.CompressAbove),
+		"CompressAbove": int64(conf.CompressAbove), "MaxRunning": int64(conf.MaxRunning),
+		"MaxQueued": int64(conf.MaxQueued), "MaxQueueTime": int64(conf.MaxQueueTime),
+		"MaxConnBytes": int64(conf.MaxConnBytes), "MaxBytes": int64(conf.MaxBytes),
 		"Sessions.Time": int64(conf.Sessions.Time), "Sessions.Max": int64(conf.Sessions.Max),
 		"Sessions.MaxBytes": int64(conf.Sessions.MaxBytes), "Sessions.TotalBytes": int64(conf.Sessions.TotalBytes),
 		"FullRetryAfter":            int64(conf.FullRetryAfter),
@@ -188,8 +208,16 @@ func (conf Conf[T]) withDefaults() (Conf[T], error) {
 	if conf.FullRetryAfter == 0 {
 		conf.FullRetryAfter = DefaultFullRetryAfter
 	}
-	if conf.CompressAbove == 0 {
-		conf.CompressAbove = DefaultCompressAbove
+	for v, d := range map[*int]int{
+		&conf.CompressAbove: DefaultCompressAbove, &conf.MaxRunning: DefaultMaxRunning, &conf.MaxQueued: DefaultMaxQueued,
+		&conf.MaxConnBytes: DefaultMaxConnBytes, &conf.MaxBytes: DefaultMaxBytes,
+	} {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if conf.MaxQueueTime == 0 {
+		conf.MaxQueueTime = DefaultMaxQueueTime
 	}
 	conf.Sessions = conf.Sessions.withDefaults()
 	if conf.Logger == nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -38,6 +39,11 @@ type Server struct {
 	ctx    context.Context // ends hellos that are under way
 	cancel context.CancelCauseFunc
 	hellos chan struct{} // a place for each hello under way
+
+	refusals       [transport.Refused + 1]atomic.Uint64 // hellos, by status
+	failedHellos   atomic.Uint64
+	tooManyHellos  atomic.Uint64
+	acceptFailures atomic.Uint64
 
 	freed chan struct{} // of capacity 1: a place has become free
 
@@ -107,6 +113,8 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 	pool := handler.NewPool()
 	h := handler.New(handler.Conf[T]{
 		Codec: codec, Invoker: conf.Invoker, MaxInFlight: conf.ServerSettings.MaxInFlight,
+		MaxRunning: conf.MaxRunning, MaxQueued: conf.MaxQueued, MaxQueueTime: conf.MaxQueueTime,
+		MaxConnBytes: conf.MaxConnBytes, MaxBytes: conf.MaxBytes,
 		MaxCmdSize: conf.ServerSettings.MaxCmdSize, CompressAbove: conf.CompressAbove,
 		Sessions: handler.SessionConf{
 			Time: conf.Sessions.Time, Max: conf.Sessions.Max,

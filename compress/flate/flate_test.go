@@ -23,7 +23,7 @@ func TestBodiesComeBack(t *testing.T) {
 		seed := r.Uint64()
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, 2))
-			for range 200 {
+			for range 50 {
 				body := bytes.Repeat([]byte{byte(r.Uint32()), 1, 2}, r.IntN(20_000))
 				packed, err := c.Compress([]byte("before"), body)
 				if err != nil || !bytes.HasPrefix(packed, []byte("before")) {
