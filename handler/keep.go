@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"bytes"
 	"context"
 	"sync"
 
@@ -12,21 +11,54 @@ import (
 // kept is what a command of a session has sent, and its client has not acknowledged:
 // docs/spec.md, section 11. The command's mu protects it.
 type kept struct {
-	items    []*transport.Message // after those that were released
-	released int                  // how many were
-	total    int                  // how many there ever were, the failure counted
-	results  int                  // how many of these are results
-	acked    int                  // how many the client says to have seen
-	sent     int                  // how many have gone over the link
-	sender   *transport.Conn      // over which a goroutine is sending them; nil: nobody is
-	bytes    int                  // of the session's budget
+	items    []keptItem // after those that were released
+	arena    []byte     // where the bodies of small results are that are not the last
+	released int        // how many were
+	total    int        // how many there ever were, the failure counted
+	results  int        // how many of these are results
+	acked    int        // how many the client says to have seen
+	sent     int        // how many have gone over the link
+	sender   *sender    // a goroutine that is sending them; nil: there is none
+	bytes    int        // of the session's budget
+}
+
+// sender is a goroutine that sends what is kept over a link.
+type sender struct{ link *transport.Conn }
+
+// over tells whether somebody is sending over link already.
+func (s *sender) over(link *transport.Conn) bool { return s != nil && s.link == link }
+
+// keptItem is a result, or the failure.
+type keptItem struct {
+	body       []byte
+	failure    *base.Error // nil: it is a result
+	last       bool
+	compressed bool
+	large      *transport.Message // the message, while it goes out by reference
+}
+
+// arenaSize is how much memory small results get at once, in bytes.
+const arenaSize = 16 << 10
+
+// copyBody returns a copy of a body, among others.
+func (k *kept) copyBody(body []byte) []byte {
+	if cap(k.arena)-len(k.arena) < len(body) {
+		size := arenaSize
+		if k.arena == nil {
+			size = 1 << 10 // most commands have sent all then
+		}
+		k.arena = make([]byte, 0, max(size, len(body)))
+	}
+	k.arena = append(k.arena, body...)
+	return k.arena[len(k.arena)-len(body):]
 }
 
 // keepResult keeps the result that is encoded, and sends it as far as that can be
 // done without waiting.
 func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 	m := x.result(last)
-	size := countedSize(len(m.Body))
+	item := keptItem{body: m.Body, last: last, compressed: m.Compressed}
+	size := countedSize(len(item.body))
 	if err := x.session.bytes.take(&x.ctx, x, seq, size); err != nil {
 		return err
 	}
@@ -41,8 +73,8 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 		x.packed.B = nil // it is kept as it is
 	case m.Large():
 		x.scratch.B = nil
-	default:
-		m.Body = bytes.Clone(m.Body)
+	case !last: // nothing is encoded after the last one
+		item.body = x.kept.copyBody(item.body)
 	}
 	x.kept.bytes += size
 	x.kept.results++
@@ -50,7 +82,7 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 	if last {
 		x.endInputs()
 	}
-	t := x.keep(&m)
+	t := x.keep(item)
 	x.mu.Unlock()
 	x.tell(t)
 	return nil
@@ -59,16 +91,15 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 // keepFailure keeps the failure that ends the command. A rejection is not kept: to
 // the client, the command has not come then. The caller holds mu.
 func (x *command[T]) keepFailure(failure *base.Error, atOnce bool) told {
-	m := &transport.Message{Kind: transport.Failure, Slot: x.slot, Err: failure}
 	if atOnce {
 		x.dropUnsent()
 	}
-	return x.keep(m)
+	return x.keep(keptItem{failure: failure})
 }
 
-// keep adds a message to what is kept. The caller holds mu, and calls tell afterwards.
-func (x *command[T]) keep(m *transport.Message) told {
-	x.kept.items = append(x.kept.items, m)
+// keep adds an item. The caller holds mu, and calls tell afterwards.
+func (x *command[T]) keep(item keptItem) told {
+	x.kept.items = append(x.kept.items, item)
 	x.kept.total++
 	return x.sendKept()
 }
@@ -82,8 +113,8 @@ func (x *command[T]) dropUnsent() {
 		k.total--
 		k.results--
 	}
-	if n := len(k.items); n > 0 && k.sender == x.link && x.link != nil && k.items[n-1].Large() {
-		if x.link.Abort(k.items[n-1]) != transport.Whole {
+	if n := len(k.items); n > 0 && x.link != nil && k.sender.over(x.link) && k.items[n-1].large != nil {
+		if x.link.Abort(k.items[n-1].large) != transport.Whole {
 			k.items = k.items[:n-1]
 			k.total, k.sent, k.results = k.total-1, k.sent-1, k.results-1
 		}
@@ -96,13 +127,13 @@ func (x *command[T]) dropUnsent() {
 func (x *command[T]) sendKept() (t told) {
 	k := &x.kept
 	link := x.link
-	for link != nil && k.sender != link && k.sent < k.total {
-		m := k.fresh()
+	for link != nil && !k.sender.over(link) && k.sent < k.total {
+		m := x.nextKept()
 		flush, err := link.Append(m)
 		switch {
 		case err == transport.ErrNoRoom:
-			k.sender = link
-			go x.sendRest(link, nil)
+			k.sender = &sender{link}
+			go x.sendRest(k.sender, nil)
 			return t
 		case err != nil:
 			x.link = nil // the connection has ended: to be kept is enough
@@ -111,35 +142,42 @@ func (x *command[T]) sendKept() (t told) {
 		k.sent++
 		t.conn, t.flush = link, t.flush || flush
 		if m.Large() { // nothing may overtake it
-			k.sender = link
-			go x.sendRest(link, m)
+			k.sender = &sender{link}
+			go x.sendRest(k.sender, m)
 		}
 	}
 	return t
 }
 
-// fresh returns the next message to be sent, as if it had never been before.
-func (k *kept) fresh() *transport.Message {
-	i := k.sent - k.released
-	old := k.items[i]
-	k.items[i] = &transport.Message{
-		Kind: old.Kind, Slot: old.Slot, Last: old.Last, Body: old.Body, Compressed: old.Compressed, Err: old.Err,
+// nextKept returns the next message to be sent. That of a large result is its own, for
+// it is in use until it is written.
+func (x *command[T]) nextKept() *transport.Message {
+	item := &x.kept.items[x.kept.sent-x.kept.released]
+	if item.failure != nil {
+		x.message = transport.Message{Kind: transport.Failure, Slot: x.slot, Err: item.failure}
+		return &x.message
 	}
-	return k.items[i]
+	m := transport.Message{Kind: transport.Result, Slot: x.slot, Last: item.last, Body: item.body, Compressed: item.compressed}
+	if m.Large() {
+		item.large = new(m)
+		return item.large
+	}
+	x.message = m
+	return &x.message
 }
 
 // sendRest waits until a large message is written, or there is room, and goes on. It
 // is a goroutine of its own, one for a command at most, and ends when all is sent, or
 // with the connection.
-func (x *command[T]) sendRest(link *transport.Conn, large *transport.Message) {
-	var err error
+func (x *command[T]) sendRest(self *sender, large *transport.Message) {
+	link, err := self.link, error(nil)
 	if large != nil {
 		err = link.Wait(context.Background(), large)
 	} else {
 		err = link.Room(context.Background())
 	}
 	x.mu.Lock()
-	if x.kept.sender != link {
+	if x.kept.sender != self { // the command is another, or has another link
 		x.mu.Unlock()
 		return
 	}
@@ -160,8 +198,8 @@ func (x *command[T]) release() {
 	}
 	k := &x.kept
 	for upTo := min(max(k.acked, x.granted-x.first), k.sent, k.results); k.released < upTo; k.released++ {
-		size := countedSize(len(k.items[0].Body))
-		k.items[0], k.items = nil, k.items[1:]
+		size := countedSize(len(k.items[0].body))
+		k.items[0], k.items = keptItem{}, k.items[1:]
 		k.bytes -= size
 		x.session.bytes.give(size)
 	}

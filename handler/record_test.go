@@ -12,7 +12,9 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-func newBareSession() *Session[int] { return &Session[int]{ctx: context.Background(), handler: &Handler[int]{}} }
+func newBareSession() *Session[int] {
+	return &Session[int]{ctx: context.Background(), handler: &Handler[int]{}}
+}
 
 // A timer may fire at the moment in which its command ends; its record may be
 // another command's when Fire runs.
