@@ -32,6 +32,8 @@ func (c *Client[T]) Open(ctx context.Context, cmd base.Cmd[T]) (base.Call, error
 		x.cancel()
 		return nil, err
 	}
+	x.mu.Lock() // it may be called at once
+	defer x.mu.Unlock()
 	x.stop = context.AfterFunc(x.ctx, x.abandon)
 	return x, nil
 }
@@ -45,12 +47,12 @@ type exchange[T any] struct {
 	seq     base.Seq
 	ctx     context.Context // ends with the Call
 	cancel  context.CancelFunc
-	stop    func() bool // lets go of ctx
 
 	sending sync.Mutex // one input at a time; taken before the slot's mu
 
-	mu  sync.Mutex // protects what follows, and makes its holder the slot's owner
-	end error      // what Receive returns from now on; nil: the slot is the Call's
+	mu   sync.Mutex  // protects what follows, and makes its holder the slot's owner
+	stop func() bool // lets go of ctx
+	end  error       // what Receive returns from now on; nil: the slot is the Call's
 }
 
 // Seq returns the command's number.

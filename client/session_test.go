@@ -210,11 +210,7 @@ func TestUnseenCommandsAreSentAgain(t *testing.T) {
 			unseen = append(unseen, wire.ServerSlot{Slot: s.Slot})
 		}
 		p.stand(unseen...)
-		for range 2 {
-			n, slot, seconds := p.wholeCommand()
-			if seconds < 58 || seconds > 59.5 {
-				t.Errorf("command %d has %v s left of a minute, 1 s later", n, seconds)
-			}
+		for slot, n := range p.wholeCommands(2) {
 			p.answer(slot, n*10)
 		}
 		for n, done := range map[int]<-chan outcome{10: small, 20: large} {
@@ -225,19 +221,32 @@ func TestUnseenCommandsAreSentAgain(t *testing.T) {
 	})
 }
 
-// wholeCommand reads a command, in one frame or in chunks.
-func (p *peer) wholeCommand() (n int, slot uint64, seconds float64) {
+// wholeCommands reads commands, in frames or in chunks, until so many have come whole. It
+// returns which they are, by slot. Each must have 59 s left.
+func (p *peer) wholeCommands(count int) map[uint64]int {
 	p.t.Helper()
-	f := p.expect(kindCommand)
-	body, more := f.Payload, f.Flags&wire.FlagMore != 0
-	if more {
-		_, body, _ = wire.ParseTotal(body)
+	commands, whole := map[uint64]int{}, 0
+	for whole < count {
+		f, ok := p.read()
+		if !ok || f.Kind != kindCommand {
+			p.t.Errorf("got a %v (%v), want a command", f.Kind, ok)
+			return commands
+		}
+		if _, further := commands[f.Slot]; !further {
+			body := f.Payload
+			if f.Flags&wire.FlagMore != 0 {
+				_, body, _ = wire.ParseTotal(body)
+			}
+			commands[f.Slot] = int(body[0])
+			if seconds := float64(f.Extras.Timeout) / 1e6; seconds < 58 || seconds > 59.5 {
+				p.t.Errorf("command %d has %v s left of a minute, 1 s later", body[0], seconds)
+			}
+		}
+		if f.Flags&wire.FlagMore == 0 {
+			whole++
+		}
 	}
-	for more {
-		next := p.expect(kindCommand)
-		more = next.Flags&wire.FlagMore != 0
-	}
-	return int(body[0]), f.Slot, float64(f.Extras.Timeout) / 1e6
+	return commands
 }
 
 // An unseen command that was canceled is gone, and its slot free.
