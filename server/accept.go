@@ -112,9 +112,7 @@ func (s *Server) hello(nc net.Conn) {
 	addr := nc.RemoteAddr()
 	conn, hello, _, err := delegate.Accept(s.ctx, nc, conf)
 	if err != nil {
-		if a.status != transport.OK {
-			s.refusals[a.status].Add(1)
-		} else {
+		if a.status == transport.OK {
 			s.failedHellos.Add(1)
 		}
 		s.logger.Warn("a connection ended in its hello", "remote", addr, "error", err)

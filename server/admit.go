@@ -78,7 +78,11 @@ type admission struct {
 func (a *admission) admit(ctx context.Context, hello *transport.Hello, state *tls.ConnectionState, answer *transport.Hello) {
 	s := a.server
 	a.hello = hello
-	defer func() { a.status = answer.Status }()
+	defer func() {
+		if a.status = answer.Status; a.status != transport.OK {
+			s.refusals[a.status].Add(1)
+		}
+	}()
 	values, principal, err := a.authenticate(ctx, hello, state)
 	if err != nil {
 		answer.Status, answer.Text = transport.Unauthorized, err.Error()

@@ -80,13 +80,19 @@ func talk(t *testing.T, cuts ...cut) (sent [2]int64, faults []string) {
 			}
 		}
 		d := &dialogue{client: c, effects: e}
-		begin := time.Now()
-		d.run()
-		if took := time.Since(begin); took > 20*time.Second {
-			d.wrong("it took %v", took)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			d.run()
+		}()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			d.wrong("it hangs")
 		}
-		begin = time.Now()
+		begin := time.Now()
 		c.Close()
+		<-done
 		s.Close()
 		if took := time.Since(begin); took > 2*time.Second {
 			d.wrong("closing took %v", took)
