@@ -96,9 +96,8 @@ func (x *command[T]) stands(state transport.SlotState) (transport.SlotState, err
 	}
 	x.granted = max(x.granted, state.Seen+state.Credit)
 	x.kept.acked = max(x.kept.acked, state.Seen)
-	x.kept.sent = max(x.kept.sent, state.Seen) // so that they are released
-	x.release()
 	x.kept.sent, x.kept.sender, x.link = state.Seen, nil, nil
+	x.release()
 	x.signal()
 	stands := transport.SlotState{Slot: state.Slot, Credit: transport.InputWindow}
 	if in := x.inputs; in != nil {

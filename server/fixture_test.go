@@ -128,15 +128,21 @@ type house struct {
 // start starts a server in a bubble. At its end it is closed.
 func start(t *testing.T, conf server.Conf[World], c commands) *house {
 	t.Helper()
-	h := &house{t: t, l: memnet.Listen(), served: make(chan error, 1), log: new(log)}
-	if conf.Logger == nil {
-		conf.Logger = slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
 	if c == nil {
 		c = commands{}
 	}
 	c["echo"] = echo
-	s, err := server.New[World](serverCodec{c}, World{}, conf)
+	return startWith(t, conf, serverCodec{c})
+}
+
+// startWith is start with a codec.
+func startWith(t *testing.T, conf server.Conf[World], codec server.Codec[World]) *house {
+	t.Helper()
+	h := &house{t: t, l: memnet.Listen(), served: make(chan error, 1), log: new(log)}
+	if conf.Logger == nil {
+		conf.Logger = slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	s, err := server.New[World](codec, World{}, conf)
 	if err != nil {
 		t.Fatal(err)
 	}
