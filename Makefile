@@ -5,11 +5,14 @@
 # means those of the root module only.
 
 T = 10s
+SEEDS = 500
+SEED =
+RERUN = 100
 
 CHECK = go run ./tools/check
 COVERAGE = .coverage/profile
 
-.PHONY: help test lint fmt fuzz bench demo
+.PHONY: help test lint fmt fuzz cuts chaos mutants bench demo
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +63,15 @@ fuzz: ## run every fuzz target of the root module in turn, each for T=10s
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) "$$package" </dev/null || exit 1; \
 		done; \
 	done
+
+cuts: ## cut a dialogue at every byte, each way, in each manner
+	go test -count=1 -timeout=15m -v -run 'TestTheDialogue|TestACutAtEveryByte' ./internal/integration/faults
+
+chaos: ## run SEEDS=500 random programs under random faults, or SEED=n RERUN=100
+	SEEDS=$(SEEDS) SEED=$(SEED) RERUN=$(RERUN) go test -count=1 -timeout=60m -v -run 'TestChaos|TestHistories' ./internal/integration/faults
+
+mutants: ## plant small faults one by one, and see that the tests notice each
+	go run ./tools/mutants
 
 bench: ## run the benchmarks of the root module
 	go test -run '^$$' -bench . -benchmem ./...

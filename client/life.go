@@ -58,7 +58,7 @@ func (l *link[T]) detach(conn *transport.Conn) {
 func (s *slot[T]) detach(conn *transport.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.conn == conn && !s.sent {
+	for s.conn == conn && !s.sent && !s.canceled {
 		if s.settling == nil {
 			s.settling = make(chan struct{})
 		}

@@ -253,6 +253,7 @@ func (s *slot[T]) giveUp() (outcome base.Outcome, left bool) {
 	}
 	s.owner, s.results, s.queued = nobody, nil, false // from now on the reader sees to the slot
 	s.canceled = true
+	s.settled() // of a large command, half of which was sent
 	s.dropInputs()
 	conn, flush := s.conn, false
 	if conn != nil && conn.Supports(transport.Cancel) {

@@ -103,7 +103,7 @@ func (x *command[T]) stands(state transport.SlotState) (transport.SlotState, err
 	if in := x.inputs; in != nil {
 		stands.Inputs, stands.Credit = in.came, max(in.granted-in.came, 0)
 	}
-	if state.Inputs < stands.Inputs {
+	if state.Inputs < stands.Inputs && !state.Canceled { // the client has forgotten those of a canceled one
 		return unseen, transport.BrokenRule("command %d has got %d inputs, the client says to have sent %d", x.seq, stands.Inputs, state.Inputs)
 	}
 	return stands, nil

@@ -1,4 +1,4 @@
-package cuts
+package faults
 
 import (
 	"context"
@@ -24,6 +24,9 @@ const (
 	fail              // returns an error
 	shed              // is rejected before it runs
 	explode           // panics
+	read              // the register
+	write             // N to the register
+	swap              // N for Number, if that is what the register holds
 )
 
 // command is the one type of command. Number tells it from all others.
@@ -49,6 +52,32 @@ type effects struct {
 	starts map[int]int
 	ends   map[int]int
 	inputs map[int][]int
+
+	register int
+	before   int  // what it was before
+	stale    bool // reads are answered with that, now and then
+	reads    int
+}
+
+// access does what a command wants of the register.
+func (e *effects) access(c command) result {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := result{N: e.register, Last: true}
+	switch c.Op {
+	case read:
+		if e.reads++; e.stale && e.reads%5 == 0 {
+			r.N = e.before
+		}
+	case write:
+		e.before, e.register = e.register, c.N
+	case swap:
+		if e.register == c.Number {
+			e.before, e.register = e.register, c.N
+			r.Body = []byte{1}
+		}
+	}
+	return r
 }
 
 func newEffects() *effects {
@@ -106,6 +135,8 @@ func (c command) Exec(ctx context.Context, _ time.Time, seq base.Seq, e *effects
 		return ctx.Err()
 	case explode:
 		panic("on purpose")
+	case read, write, swap:
+		return proxy.Send(seq, e.access(c))
 	default:
 		return errors.New("failed on purpose")
 	}

@@ -1,5 +1,5 @@
 //go:build race
 
-package cuts
+package faults
 
 const raced = true

@@ -1,7 +1,9 @@
-// Package cuts cuts a dialogue between a client with a session and its server at
+// Package faults breaks the network between clients and servers, and judges by nothing but
+// the effects that commands have had, and what their callers were told. The tests of this
+// file cut a dialogue between a client with a session and its server at
 // every byte, each way, in each manner, and holds the receiver's effects against what
 // the client's callers were told.
-package cuts
+package faults
 
 import (
 	"context"

@@ -1,0 +1,132 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+)
+
+// registerInput is an operation on a register.
+type registerInput struct {
+	op       op
+	old, new int
+}
+
+// registerOutput is what is known of it. Of one whose outcome is unknown, nothing is.
+type registerOutput struct {
+	known bool
+	value int  // what was read
+	ok    bool // the value was swapped
+}
+
+// register is what histories are held against: one value, 0 at first.
+var register = porcupine.Model{
+	Init: func() any { return 0 },
+	Step: func(state, input, output any) (bool, any) {
+		value, in, out := state.(int), input.(registerInput), output.(registerOutput)
+		switch in.op {
+		case read:
+			return !out.known || out.value == value, value
+		case write:
+			return true, in.new
+		default: // swap
+			swapped := value == in.old
+			if out.known && out.ok != swapped {
+				return false, value
+			}
+			if swapped {
+				value = in.new
+			}
+			return true, value
+		}
+	},
+	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v %+v", input, output) },
+}
+
+// history has several clients work on one register under faults, and returns what
+// they did and saw. A stale register answers reads with an old value now and then.
+func history(t *testing.T, seed uint64, stale bool) (operations []porcupine.Operation) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, seed, func(string, ...any) {})
+		defer w.close()
+		w.effects.stale = stale
+		stop := make(chan struct{})
+		var adversary, work sync.WaitGroup
+		adversary.Go(func() { w.adversary(rand.New(rand.NewPCG(seed, 1)), false, stop) })
+		var mu sync.Mutex
+		begin := time.Now()
+		for id := range 4 {
+			r := rand.New(rand.NewPCG(seed, uint64(id)+2))
+			c := w.client(client.Conf{
+				Session: seed%2 == 0, Logger: quiet, SysDataReceiveTimeout: time.Second,
+				KeepaliveTime: 50 * time.Millisecond, KeepaliveIntvl: 50 * time.Millisecond,
+			})
+			work.Go(func() {
+				for range 25 {
+					in := registerInput{[]op{read, write, swap}[r.IntN(3)], r.IntN(5), r.IntN(5)}
+					ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+r.IntN(200))*time.Millisecond)
+					call := time.Since(begin)
+					got, err := c.Do(ctx, command{Op: in.op, N: in.new, Number: in.old})
+					o := porcupine.Operation{ClientId: id, Input: in, Call: int64(call), Return: int64(time.Since(begin))}
+					cancel()
+					switch base.OutcomeOf(err) {
+					case base.Succeeded:
+						o.Output = registerOutput{known: true, value: got.(result).N, ok: len(got.(result).Body) > 0}
+					case base.Unknown:
+						// It may take effect at any time, or never: as a read, of which nothing is known.
+						o.Output, o.Return = registerOutput{}, int64(time.Hour)
+					default:
+						if !errors.Is(err, base.ErrDeadline) && base.OutcomeOf(err) == base.Failed {
+							t.Errorf("%+v: %v", in, err)
+						}
+						continue // it has not run
+					}
+					mu.Lock()
+					operations = append(operations, o)
+					mu.Unlock()
+					time.Sleep(time.Duration(r.IntN(10)) * time.Millisecond)
+				}
+			})
+		}
+		work.Wait()
+		close(stop)
+		adversary.Wait()
+	})
+	return operations
+}
+
+// TestHistories holds what clients see of a register against what a register does: all
+// that they were told can have happened in one order, which agrees with time.
+func TestHistories(t *testing.T) {
+	first := uint64(time.Now().UnixNano()) >> 16
+	for i := range number("SEEDS", 20) {
+		seed := first + i
+		if i < 6 {
+			seed = i
+		}
+		operations := history(t, seed, false)
+		if result := porcupine.CheckOperationsTimeout(register, operations, time.Minute); result != porcupine.Ok {
+			t.Errorf("seed %d: %d operations: %v", seed, len(operations), result)
+		}
+	}
+}
+
+// TestABrokenRegisterIsFound shows that the check can fail.
+func TestABrokenRegisterIsFound(t *testing.T) {
+	for seed := range uint64(20) {
+		if porcupine.CheckOperationsTimeout(register, history(t, seed, true), time.Minute) == porcupine.Illegal {
+			return
+		}
+	}
+	t.Error("reads of old values were not found")
+}

@@ -1,0 +1,183 @@
+package main
+
+// mutants are the faults. Each is one that could be made: a rule of docs/spec.md that
+// was overlooked, a lock that was left too early, a case that was forgotten.
+var mutants = []mutant{
+	{
+		"an acknowledgement is lost", "client/receive.go",
+		`flush, _ := conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})`,
+		`flush := false`,
+	},
+	{
+		"a slot is used again before its end has come", "client/slot.go",
+		`	s.link.client.orphan(s.leftovers())
+	s.mu.Unlock()
+	if flush {`,
+		`	s.link.client.orphan(s.leftovers())
+	s.mu.Unlock()
+	defer s.link.release(s)
+	if flush {`,
+	},
+	{
+		"results are replayed from the first that is kept", "handler/resume.go",
+		`	x.kept.acked = max(x.kept.acked, state.Seen)
+	x.kept.sent, x.kept.sender, x.link = state.Seen, nil, nil
+	x.release()`,
+		`	x.kept.sent, x.kept.sender, x.link = x.kept.released, nil, nil`,
+	},
+	{
+		"a result is left out of the replay", "handler/resume.go",
+		`	x.release()
+	x.signal()`,
+		`	x.release()
+	x.kept.sent = min(state.Seen+1, x.kept.total)
+	x.signal()`,
+	},
+	{
+		"credit is not restored", "handler/resume.go",
+		`x.granted = max(x.granted, state.Seen+state.Credit)`,
+		`x.granted += 0`,
+	},
+	{
+		"a large result is not followed by the next one", "handler/keep.go",
+		`	var t told
+	if err == nil && x.link == link {
+		t = x.sendKept()
+	}`,
+		`	var t told`,
+	},
+	{
+		"a lost command is told to be not sent", "client/life.go",
+		`s.wrote = s.wrote || conn.Wrote(&s.message)`,
+		`s.wrote = s.wrote && conn.Wrote(&s.message)`,
+	},
+	{
+		"an old hello takes the session back", "handler/sessions.go",
+		`case hello.Session.Epoch <= s.epoch:`,
+		`case hello.Session.Epoch == 0:`,
+	},
+	{
+		"the old connection is still read when the new one is answered", "handler/sessions.go",
+		`		<-old.read
+		old.conn.Join()`,
+		`		old.conn.Join()`,
+	},
+	{
+		"a rejected command is told to be seen", "handler/resume.go",
+		`case state.Seq > x.seq, x.rejected:`,
+		`case state.Seq > x.seq:`,
+	},
+	{
+		"an unseen command is not sent again", "client/session.go",
+		`		s.standing, s.conn = unseen, nil
+		return true, nil`,
+		`		s.standing, s.conn = unseen, nil
+		return false, nil`,
+	},
+	{
+		"an unseen command that was canceled keeps its slot", "client/session.go",
+		`canceled := s.canceled && s.standing == unseen`,
+		`canceled := s.canceled && s.standing == unseen && false`,
+	},
+	{
+		"inputs are sent again from the first that is kept", "client/input.go",
+		`in.sent, in.unknown = state.Inputs, false`,
+		`in.sent, in.unknown = in.taken, false`,
+	},
+	{
+		"an input is let go of before it was taken", "client/input.go",
+		`taken := min(in.granted-transport.InputWindow, in.made)`,
+		`taken := min(in.granted-transport.InputWindow+2, in.made)`,
+	},
+	{
+		"the end of the inputs is not counted", "handler/input.go",
+		`	in.came++
+	in.last = m.Last`,
+		`	if !isEnd {
+		in.came++
+	}
+	in.last = m.Last`,
+	},
+	{
+		"a new command overtakes the list", "client/session.go",
+		`	conn.Post(list)
+	for _, state`,
+		`	l.use(conn)
+	l.client.attached(l, conn)
+	l.client.tasks.wait(1e6)
+	conn.Post(list)
+	for _, state`,
+	},
+	{
+		"results go out before the answer", "handler/resume.go",
+		`	if err := c.conn.Post(answer); err != nil {
+		return err
+	}
+	for i, x := range listed {
+		if x != nil {
+			x.goOn(c.conn, m.Slots[i].Canceled)
+		}
+	}
+	return nil`,
+		`	for i, x := range listed {
+		if x != nil {
+			x.goOn(c.conn, m.Slots[i].Canceled)
+		}
+	}
+	return c.conn.Post(answer)`,
+	},
+	{
+		"a cut ends the session", "handler/sessions.go",
+		`	if s.over != nil {
+		return false
+	}
+	if s.conn == c {`,
+		`	if s.over != nil || c.commands > 3 {
+		return false
+	}
+	if s.conn == c {`,
+	},
+	{
+		"what was acknowledged and what was credited are added up", "handler/keep.go",
+		`min(max(k.acked, x.granted-x.first), k.sent, k.results)`,
+		`min(k.acked+x.granted-x.first, k.sent, k.results)`,
+	},
+	{
+		"a failure drops the results before it", "handler/end.go",
+		`told := x.endLocked(failure, false)`,
+		`told := x.endLocked(failure, true)`,
+	},
+	{
+		"a resumed command that waits for credit is not woken", "handler/resume.go",
+		`	x.signal()
+	stands :=`,
+		`	stands :=`,
+	},
+	{
+		"a command that is sent again begins with the first credit only", "client/session.go",
+		`Kind: transport.Command, Slot: s.index, Seq: s.number, Credit: s.granted,`,
+		`Kind: transport.Command, Slot: s.index, Seq: s.number, Credit: 1,`,
+	},
+	{
+		"a cancel while there is no connection is forgotten", "client/session.go",
+		`Credit: s.granted - s.got, Canceled: s.canceled,`,
+		`Credit: s.granted - s.got,`,
+	},
+	{
+		"a command that was cut off half-way is taken for whole", "transport/framed_chunk.go",
+		`	if p.got < p.total {`,
+		`	if p.got < p.total && p.got == 0 {`,
+	},
+	{
+		"a result overtakes the pieces of the one before", "handler/keep.go",
+		`			k.sender = &sender{link}
+			go x.sendRest(k.sender, m)`,
+		`			_ = m`,
+	},
+	{
+		"a server's memory for a body is not given back", "handler/session.go",
+		`		x.memory.give(x.held)
+		x.held = 0`,
+		`		x.held = 0`,
+	},
+}

@@ -1,0 +1,228 @@
+// Mutants plants one small fault after another in a copy of the repository, and runs
+// the tests against each: a fault that no test notices is a test that is missing. It
+// is run from the root of the repository, by make:
+//
+//	mutants [-run REGEXP] [-j N] [-list]
+//
+// For each fault it prints the test that has noticed it first. The suites of cuts and
+// of random programs, which know nothing but effects and outcomes, are asked first,
+// and the others only if these find nothing. It exits with 1 if a fault survives, or
+// if fewer than ten are found by the first two.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A mutant is a fault: in one file, one piece of text becomes another.
+type mutant struct {
+	name string // what the fault is
+	file string
+	old  string
+	new  string
+}
+
+// A suite is what go test is asked for.
+type suite struct {
+	name     string
+	tests    string // their names match
+	packages []string
+	limit    time.Duration // a hang counts as noticed
+}
+
+var suites = []suite{
+	{"cuts", "Cut|Dialogue", []string{"./internal/integration/faults"}, 4 * time.Minute},
+	{"chaos", "Chaos|Histories", []string{"./internal/integration/faults"}, 4 * time.Minute},
+	{"units", ".", []string{"./wire", "./transport", "./delegate", "./handler", "./client", "./server", "./cmdstreamtest", "."}, 4 * time.Minute},
+}
+
+// enough is how many faults the first two suites have to find.
+const enough = 10
+
+func main() {
+	pattern := flag.String("run", "", "plant only the faults whose name matches")
+	workers := flag.Int("j", 1, "how many at once")
+	list := flag.Bool("list", false, "list the faults and do nothing")
+	flag.Parse()
+	chosen, err := choose(*pattern)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(2)
+	}
+	if *list {
+		for _, m := range chosen {
+			fmt.Printf("%-28s %s\n", m.file, m.name)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if !all(ctx, chosen, *workers, *pattern == "") {
+		os.Exit(1)
+	}
+}
+
+func choose(pattern string) (chosen []mutant, err error) {
+	matches, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mutants {
+		text, err := os.ReadFile(m.file)
+		if err != nil {
+			return nil, err
+		}
+		if n := strings.Count(string(text), m.old); n != 1 {
+			return nil, fmt.Errorf("%q: %s holds the text to change %d times", m.name, m.file, n)
+		}
+		if matches.MatchString(m.name) {
+			chosen = append(chosen, m)
+		}
+	}
+	return chosen, nil
+}
+
+// all tries the faults, and tells whether each was noticed.
+func all(ctx context.Context, chosen []mutant, workers int, complete bool) bool {
+	todo := make(chan mutant)
+	go func() {
+		defer close(todo)
+		for _, m := range chosen {
+			select {
+			case todo <- m:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	begin, tried, survived, early := time.Now(), 0, 0, 0
+	for range workers {
+		wg.Go(func() {
+			for m := range todo {
+				v := try(ctx, m)
+				mu.Lock()
+				tried++
+				switch {
+				case v.err != nil:
+					survived++
+					fmt.Printf("%2d/%d  ERROR     %s: %v\n", tried, len(chosen), m.name, v.err)
+				case v.suite == "":
+					survived++
+					fmt.Printf("%2d/%d  SURVIVED  %s\n", tried, len(chosen), m.name)
+				default:
+					if v.suite != suites[len(suites)-1].name {
+						early++
+					}
+					fmt.Printf("%2d/%d  %-8s  %-48s %s (%.0f s)\n", tried, len(chosen), v.suite, m.name, v.test, v.took.Seconds())
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Printf("%d faults, %d survived, %d noticed by cuts and chaos alone, in %v\n", tried, survived, early, time.Since(begin).Round(time.Second))
+	return ctx.Err() == nil && survived == 0 && (early >= enough || !complete)
+}
+
+// A verdict is what became of a fault.
+type verdict struct {
+	suite, test string // "": nobody noticed
+	took        time.Duration
+	err         error // it could not be tried
+}
+
+// try plants a fault in a copy and has the suites look for it.
+func try(ctx context.Context, m mutant) verdict {
+	dir, err := os.MkdirTemp("", "mutant")
+	if err != nil {
+		return verdict{err: err}
+	}
+	defer os.RemoveAll(dir)
+	if err := plant(m, dir); err != nil {
+		return verdict{err: err}
+	}
+	if out, err := command(ctx, dir, "go", "build", "./...").CombinedOutput(); err != nil {
+		return verdict{err: fmt.Errorf("it does not compile: %s", out)}
+	}
+	begin := time.Now()
+	for _, s := range suites {
+		if _, err := os.Stat(s.packages[0]); err != nil {
+			return verdict{err: err}
+		}
+		limited, cancel := context.WithTimeout(ctx, s.limit+time.Minute)
+		args := append([]string{"test", "-failfast", "-vet=off", "-count=1", "-run", s.tests, "-timeout", s.limit.String()}, s.packages...)
+		out, err := command(limited, dir, "go", args...).CombinedOutput()
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			return verdict{suite: s.name, test: failed(out), took: time.Since(begin)}
+		}
+	}
+	return verdict{}
+}
+
+func command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	return cmd
+}
+
+// plant copies what git knows, and changes the one file.
+func plant(m mutant, dir string) error {
+	out, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		return err
+	}
+	for name := range strings.Lines(string(out)) {
+		name = strings.TrimSpace(name)
+		data, err := os.ReadFile(name)
+		if os.IsNotExist(err) {
+			continue // removed, and not committed yet
+		}
+		if err != nil {
+			return err
+		}
+		if name == m.file {
+			data = []byte(strings.Replace(string(data), m.old, m.new, 1))
+		}
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	running = regexp.MustCompile(`(?m)^\s+(Test\S+) \(`)
+)
+
+// failed is the name of the test that failed, or was running when its program ended.
+func failed(out []byte) string {
+	names := failure.FindAllSubmatch(out, -1)
+	if len(names) == 0 {
+		names = running.FindAllSubmatch(out, 1)
+	}
+	switch {
+	case len(names) > 0:
+		return string(names[len(names)-1][1])
+	case strings.Contains(string(out), "panic:"):
+		return "a panic"
+	}
+	return "no test by name"
+}
