@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -297,6 +298,37 @@ func TestParseDoc(t *testing.T) {
 	} {
 		if _, err := parseDoc("x.md", bad); err == nil || !strings.HasPrefix(err.Error(), "x.md:") {
 			t.Errorf("%q: error %v, want one with the place", bad, err)
+		}
+	}
+}
+
+// Each test that docs/reliability.md names is there.
+func TestReliabilityNamesTests(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(repository, "docs/reliability.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	err = filepath.WalkDir(repository, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, test := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(source), -1) {
+			tests[test[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(text), -1)
+	if len(named) < 35 {
+		t.Errorf("it names %d tests", len(named))
+	}
+	for _, name := range named {
+		if !tests[name] {
+			t.Errorf("it names %s, which is not there", name)
 		}
 	}
 }
