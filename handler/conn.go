@@ -108,6 +108,7 @@ func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
 		x, seq := c.open(m.Slot)
 		switch {
 		case x == nil:
+			c.memory.Release(m.Reserved)
 			return nil, c.stray()
 		case m.Kind == transport.Credit:
 			return nil, c.credit(x, m.Credit)
@@ -180,16 +181,17 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	refusal := c.refusal(m)
+	held, refusal := c.memory.hold(len(m.Body), m.Reserved)
+	c.countRefusal(refusal)
 	if refusal == nil {
-		x.held, refusal = c.memory.hold(len(m.Body), m.Reserved)
-		x.memory = c.memory
-		c.countRefusal(refusal)
+		refusal = c.refusal(m)
 	}
 	if refusal != nil {
+		c.memory.give(held)
 		x.refuse(c.conn, m, refusal)
 		return nil, nil
 	}
+	x.memory, x.held = c.memory, held
 	x.begin(c.conn, m)
 	c.session.running.Add(1)
 	now, refusal := c.handler.admitted.enter(x, m.Timeout)

@@ -220,12 +220,11 @@ func (x *command[T]) letGoLocked() {
 	x.kept = kept{items: x.kept.items[:0]}
 }
 
-// unseen tells whether the client has not acknowledged all of a command that was sent
-// large results, or has not seen it end.
+// unseen tells whether there is something that the client has not acknowledged.
 func (x *command[T]) unseen() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.kept.sent < x.kept.total || x.kept.bytes > 0
+	return len(x.kept.items) > 0
 }
 
 // countedSize is how much a body counts in the session's budget: small ones are

@@ -164,8 +164,8 @@ func (s *Session[T]) end(reason error) {
 	s.bytes.close()
 }
 
-// open tells whether a command runs, or has ended and its client has not seen all
-// that it sent.
+// open tells, of a session without a connection, whether a command runs, or has ended
+// and its client may not have seen all that it sent.
 func (s *Session[T]) open() bool {
 	if s.running.Load() > 0 {
 		return true

@@ -210,6 +210,25 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// A draining server gives back the memory of what it refuses, and of inputs for nobody.
+func TestMemoryOfWhatIsRefusedIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{}, nil)
+		nc := h.dial()
+		sayHello(t, nc)
+		go h.Shutdown(t.Context())
+		synctest.Wait()
+		long := make([]byte, 60_000)
+		first := append([]byte{0x11, 0, 0xe3, 0xd4, 3, 0xc0, 0xa9, 7}, long...) // of 120,000 bytes
+		nc.Write(append(append(first, 0x10, 0, 0xe0, 0xd4, 3), long...))
+		nc.Write(append(append([]byte{0x61, 9, 0xe3, 0xd4, 3, 0xc0, 0xa9, 7}, long...), append([]byte{0x60, 9, 0xe0, 0xd4, 3}, long...)...))
+		synctest.Wait()
+		if s := h.Stats(); s.Bytes != 0 || s.Connections != 1 {
+			t.Errorf("got %+v\n%s", s, h.log)
+		}
+	})
+}
+
 // What was on its way when the connection ended is given back.
 func TestMemoryOfHalfACommandIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,7 +122,8 @@ type house struct {
 	*server.Server
 	t      *testing.T
 	l      *memnet.Listener
-	served chan error // what Serve has returned
+	served chan error                  // what Serve has returned
+	far    atomic.Pointer[memnet.Conn] // the server's end of the last connection
 	log    *log
 }
 
@@ -147,6 +149,7 @@ func startWith(t *testing.T, conf server.Conf[World], codec server.Codec[World])
 		t.Fatal(err)
 	}
 	h.Server = s
+	h.l.OnDial(func(_, far *memnet.Conn) { h.far.Store(far) })
 	go func() { h.served <- s.Serve(h.l) }()
 	t.Cleanup(func() { s.Close() })
 	synctest.Wait()

@@ -392,6 +392,28 @@ func TestShutdownWaitsForSessions(t *testing.T) {
 	})
 }
 
+// What was sent over a connection that was lost then counts as not seen.
+func TestShutdownWaitsForWhatMayBeLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{}, commands{"slow": later})
+		c := h.session(client.Conf{})
+		done := h.run(c.Client, "slow")
+		h.far.Load().Cut(memnet.Stall) // the server's answer gets lost
+		time.Sleep(2 * time.Second)
+		c.cut()
+		down := make(chan error, 1)
+		go func() { down <- h.Shutdown(t.Context()) }()
+		time.Sleep(5 * time.Second)
+		c.mend()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestShutdownDoesNotWaitForSessionsThatExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{Sessions: server.Sessions{Time: 10 * time.Second}}, commands{"wait": wait})
