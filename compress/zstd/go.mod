@@ -1,0 +1,9 @@
+module github.com/cmdstream/cmdstream/compress/zstd
+
+go 1.26
+
+require github.com/cmdstream/cmdstream v0.0.0
+
+require github.com/klauspost/compress v1.20.3
+
+replace github.com/cmdstream/cmdstream => ../..

@@ -1,0 +1,90 @@
+package zstd_test
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/cmdstream/cmdstream/compress/zstd"
+	"github.com/cmdstream/cmdstream/internal/leak"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+func TestBodiesComeBack(t *testing.T) {
+	c := zstd.New(zstd.Default)
+	r := rand.New(rand.NewPCG(1, 2))
+	var wg sync.WaitGroup
+	for range 4 {
+		seed := r.Uint64()
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 2))
+			for range 50 {
+				body := bytes.Repeat([]byte{byte(r.Uint32()), 1, 2}, r.IntN(20_000))
+				packed, err := c.Compress([]byte("before"), body)
+				if err != nil || !bytes.HasPrefix(packed, []byte("before")) {
+					t.Errorf("got %v", err)
+				}
+				got, err := c.Decompress([]byte("and "), packed[6:], len(body))
+				if err != nil || !bytes.Equal(got[4:], body) || string(got[:4]) != "and " {
+					t.Errorf("%d bytes came back as %d, %v", len(body), len(got), err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A bomb costs no more memory than the limit.
+func TestABomb(t *testing.T) {
+	c := zstd.New(zstd.Best)
+	bomb, err := c.Compress(nil, make([]byte, 64<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Decompress(nil, bomb, 10) // the reader's own memory
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got, err := c.Decompress(nil, bomb, 1<<20)
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, transport.ErrTooLarge) || len(got) != 0 {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	if taken := after.TotalAlloc - before.TotalAlloc; taken > 6<<20 {
+		t.Errorf("it took %d bytes", taken)
+	}
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	c := zstd.New(zstd.Fastest)
+	packed, _ := c.Compress(nil, []byte("a body that is not long"))
+	for name, b := range map[string][]byte{
+		"nothing":        nil,
+		"garbage":        {0xff, 0xff, 0xff},
+		"cut off":        packed[:len(packed)-3],
+		"trailing bytes": append(bytes.Clone(packed), 0),
+	} {
+		if got, err := c.Decompress(nil, b, 1000); err == nil || len(got) != 0 {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	if got, err := c.Decompress(nil, packed, 1000); string(got) != "a body that is not long" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func FuzzDecompress(f *testing.F) {
+	c := zstd.New(zstd.Fastest)
+	packed, _ := c.Compress(nil, []byte("some some some body"))
+	f.Add(packed)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, err := c.Decompress(nil, b, 1000); len(got) > 1000 || err != nil && len(got) > 0 {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	})
+}
