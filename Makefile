@@ -12,7 +12,7 @@ RERUN = 100
 CHECK = go run ./tools/check
 COVERAGE = .coverage/profile
 
-.PHONY: help test lint fmt fuzz cuts chaos mutants bench demo
+.PHONY: help test lint fmt fuzz cuts chaos soak mutants bench demo
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ cuts: ## cut a dialogue at every byte, each way, in each manner
 
 chaos: ## run SEEDS=500 random programs under random faults, or SEED=n RERUN=100
 	SEEDS=$(SEEDS) SEED=$(SEED) RERUN=$(RERUN) go test -count=1 -timeout=60m -v -run 'TestChaos|TestHistories' ./internal/integration/faults
+
+soak: ## a session over sockets that break every few milliseconds, for T=10s
+	SOAK=$(T) go test -count=1 -timeout=0 -v -run TestASessionOverSocketsThatBreak ./internal/integration
 
 mutants: ## plant small faults one by one, and see that the tests notice each
 	go run ./tools/mutants

@@ -44,7 +44,8 @@ var mutants = []mutant{
 	if err == nil && x.link == link {
 		t = x.sendKept()
 	}`,
-		`	var t told`,
+		`	var t told
+	_ = err`,
 	},
 	{
 		"a lost command is told to be not sent", "client/life.go",
