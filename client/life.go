@@ -15,6 +15,9 @@ func (l *link[T]) run() {
 	for {
 		conn := l.conn.Load()
 		reason = l.read(conn)
+		if l.stopKeepalive != nil {
+			l.stopKeepalive() // its timer would hold the connection's buffers
+		}
 		conn.Join()
 		l.detach(conn)
 		if !l.outlives() {

@@ -15,12 +15,13 @@ import (
 // over which they go. With a session it outlives its connection and gets another;
 // without, it ends with it.
 type link[T any] struct {
-	client      *Client[T]
-	conn        atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
-	maxCmdSize  int
-	limit       int                   // of slots
-	compression transport.Compression // nil: none
-	since       time.Time             // when conn was made
+	client        *Client[T]
+	conn          atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
+	maxCmdSize    int
+	limit         int                   // of slots
+	compression   transport.Compression // nil: none
+	since         time.Time             // when conn was made
+	stopKeepalive func() bool           // of conn; nil: there is none. Of the link's goroutine
 
 	session     *transport.Session // nil: none; its Epoch is that of the last dial
 	sessionTime time.Duration
@@ -74,7 +75,7 @@ func (l *link[T]) use(conn *transport.Conn) {
 	l.since = time.Now()
 	l.conn.Store(conn)
 	if conf.KeepaliveTime > 0 && conf.KeepaliveIntvl > 0 {
-		delegate.Keepalive(conn, conf.KeepaliveTime, conf.KeepaliveIntvl, func() bool { return !l.isIdle() })
+		l.stopKeepalive = delegate.Keepalive(conn, conf.KeepaliveTime, conf.KeepaliveIntvl, func() bool { return !l.isIdle() })
 	}
 }
 

@@ -11,14 +11,15 @@ import (
 // Keepalive pings the server of conn: after idle without a command, and, while
 // commands are open, after idle without a byte from the server; then every
 // interval. When a ping stays without a byte in answer for an interval, the
-// connection fails. It ends with the connection.
+// connection fails. It ends with the connection; stop lets go of that at once.
 //
 // It is a timer, not a goroutine: between two of its steps nothing exists that
 // could leak.
-func Keepalive(conn *transport.Conn, idle, interval time.Duration, open func() bool) {
+func Keepalive(conn *transport.Conn, idle, interval time.Duration, open func() bool) (stop func() bool) {
 	k := &keepalive{conn: conn, idle: idle, interval: interval, open: open, armed: make(chan struct{})}
 	k.timer = time.AfterFunc(idle, k.step)
 	close(k.armed)
+	return k.timer.Stop
 }
 
 type keepalive struct {
@@ -55,8 +56,8 @@ func (k *keepalive) step() {
 }
 
 // WatchIdle fails the connection of a client that has sent nothing for timeout.
-// It ends with the connection.
-func WatchIdle(conn *transport.Conn, timeout time.Duration) {
+// It ends with the connection; stop lets go of that at once.
+func WatchIdle(conn *transport.Conn, timeout time.Duration) (stop func() bool) {
 	armed := make(chan struct{})
 	var timer *time.Timer
 	timer = time.AfterFunc(timeout, func() {
@@ -71,4 +72,5 @@ func WatchIdle(conn *transport.Conn, timeout time.Duration) {
 		conn.Fail(&base.Error{Code: base.ErrIdle, Message: fmt.Sprintf("the connection was ended, since the client sent nothing for %v", timeout)})
 	})
 	close(armed)
+	return timer.Stop
 }

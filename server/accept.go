@@ -126,12 +126,16 @@ func (s *Server) hello(nc net.Conn) {
 		return
 	}
 	served = true
+	stopWatching := func() bool { return false }
 	if s.conf.receiveTimeout > 0 {
-		delegate.WatchIdle(conn, s.conf.receiveTimeout)
+		stopWatching = delegate.WatchIdle(conn, s.conf.receiveTimeout)
 	}
 	s.logger.Debug("a client connected", "remote", addr)
 	s.addWorker(w)
-	w.Start(func(err error) { s.lost(w, addr, err) })
+	w.Start(func(err error) {
+		stopWatching() // its timer would hold the connection's buffers
+		s.lost(w, addr, err)
+	})
 }
 
 // freePlace gives up a place, and its worker if it had one.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -673,6 +674,41 @@ func TestAFloodOfCredits(t *testing.T) {
 		r.broken("1001 credits came for the command on slot 0")
 		if s := h.Stats(); s.Floods != 1 || s.Breaches != 0 {
 			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// lingering is a wire whose reader takes its time to notice the end.
+type lingering struct {
+	transport.Transport
+	gate <-chan struct{}
+}
+
+func (l lingering) Read(r *bufio.Reader, m *transport.Message) error {
+	err := l.Transport.Read(r, m)
+	if err != nil {
+		<-l.gate
+	}
+	return err
+}
+
+// N4: nobody reads from the old connection any more when the resume is answered.
+func TestTheOldReaderEndsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		h := start(t, server.Conf[World]{Transport: func(o transport.Options) transport.Transport {
+			return lingering{transport.Framed(o), gate}
+		}}, nil)
+		r := h.open()
+		go func() {
+			time.Sleep(3 * time.Second)
+			close(gate)
+		}()
+		begin := time.Now()
+		r.resume()
+		r.expect("list")
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("the answer came after %v", took)
 		}
 	})
 }
