@@ -16,6 +16,7 @@ import (
 	"github.com/cmdstream/cmdstream/handler"
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/transport"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 // World is the receiver.
@@ -132,7 +133,7 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 		h := handler.New(s.conf, s.pool)
 		client, server := memnet.Pipe()
 		s.server = server
-		s.peer = newPeer(t, client, s.plain, s.maxResult)
+		s.peer = newPeer(t, client, s.plain, wire.ClientHello{MaxResultSize: uint64(s.maxResult)})
 		conn, hello, _, err := delegate.Accept(t.Context(), server, delegate.ServerConf{
 			ConnConf: delegate.ConnConf{Transport: s.transport, Decode: h.Decode},
 			Settings: transport.ServerSettings{MaxInFlight: s.conf.MaxInFlight, MaxCmdSize: 1 << 20},

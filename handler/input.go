@@ -63,6 +63,9 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	}()
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.hasEnded() { // just now
+		return nil
+	}
 	in := x.inputsLocked()
 	isEnd := m.Last && len(m.Body) == 0
 	switch {

@@ -22,14 +22,15 @@ type peer struct {
 	t    *testing.T
 	conn *memnet.Conn
 
-	mu    sync.Mutex
-	heard []string
-	err   error
+	mu     sync.Mutex
+	answer wire.ServerHello
+	heard  []string
+	err    error
 }
 
 // newPeer says hello, and reads. On the plain wire there is no client's hello, and
 // what comes is noted as it is.
-func newPeer(t *testing.T, conn *memnet.Conn, plain bool, maxResult int) *peer {
+func newPeer(t *testing.T, conn *memnet.Conn, plain bool, said wire.ClientHello) *peer {
 	p := &peer{t: t, conn: conn}
 	t.Cleanup(func() { conn.Close() })
 	if plain {
@@ -41,7 +42,7 @@ func newPeer(t *testing.T, conn *memnet.Conn, plain bool, maxResult int) *peer {
 		}()
 		return p
 	}
-	hello, err := wire.AppendClientHello(nil, wire.ClientHello{MaxResultSize: uint64(maxResult)})
+	hello, err := wire.AppendClientHello(nil, said)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +91,17 @@ func (p *peer) expect(want ...string) {
 	got := p.take()
 	slices.Sort(got)
 	slices.Sort(want)
+	p.compare(got, want)
+}
+
+// inOrder checks what has come since the last time, in the order in which it came.
+func (p *peer) inOrder(want ...string) {
+	p.t.Helper()
+	p.compare(p.take(), want)
+}
+
+func (p *peer) compare(got, want []string) {
+	p.t.Helper()
 	if !slices.Equal(got, want) {
 		p.t.Errorf("heard\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
@@ -125,9 +137,17 @@ func (p *peer) readAll() error {
 	for b := []byte(nil); ; {
 		_, length, _, err := wire.ParsePrefix(b)
 		if err == nil {
-			if _, err := r.Discard(length); err != nil {
+			fields := make([]byte, length)
+			if _, err := io.ReadFull(r, fields); err != nil {
 				return err
 			}
+			answer, err := wire.ParseServerHello(fields)
+			if err != nil {
+				return err
+			}
+			p.mu.Lock()
+			p.answer = answer
+			p.mu.Unlock()
 			break
 		}
 		c, err := r.ReadByte()
@@ -176,6 +196,9 @@ func describe(h wire.Header, payload []byte) string {
 		if h.Flags&wire.FlagMore != 0 || len(text) > 100 {
 			text = fmt.Sprintf("%d bytes", len(text))
 		}
+		if h.Flags&wire.FlagCompressed != 0 {
+			text += " compressed"
+		}
 		if h.Flags&wire.FlagMore != 0 {
 			text += " …"
 		}
@@ -183,6 +206,32 @@ func describe(h wire.Header, payload []byte) string {
 			text += "."
 		}
 		return fmt.Sprintf("%d: %s", h.Slot, text)
+	case wire.KindCredit:
+		n, err := wire.ParseCredit(payload)
+		return fmt.Sprintf("%d: credit %d%s", h.Slot, n, inWords(err))
+	case wire.KindResume:
+		text := "list"
+		for len(payload) > 0 {
+			s, rest, err := wire.CutServerSlot(payload)
+			switch {
+			case err != nil:
+				return err.Error()
+			case s.Seen:
+				text += fmt.Sprintf(" %d:seen,%d+%d", s.Slot, s.Inputs, s.Credit)
+			default:
+				text += fmt.Sprintf(" %d:unseen", s.Slot)
+			}
+			payload = rest
+		}
+		return text
 	}
 	return h.Kind.String()
+}
+
+// inWords is nothing, of no error.
+func inWords(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

@@ -133,6 +133,7 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		x.sending = &x.message
 	case err == nil && last:
 		x.ended = true
+		x.endInputs()
 	}
 	x.mu.Unlock()
 	if flush {

@@ -125,6 +125,7 @@ func (s *Session[T]) finish(x *command[T]) {
 	defer s.mu.Unlock()
 	x.mu.Lock()
 	x.running = false
+	x.endInputs()
 	x.mu.Unlock()
 	if s.table[x.slot] != x {
 		n := len(s.left) - 1

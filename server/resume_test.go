@@ -700,6 +700,7 @@ func TestTheOldReaderEndsFirst(t *testing.T) {
 			return lingering{transport.Framed(o), gate}
 		}}, nil)
 		r := h.open()
+		synctest.Wait() // the server reads
 		go func() {
 			time.Sleep(3 * time.Second)
 			close(gate)

@@ -121,9 +121,9 @@ func (w *world) adversary(r *rand.Rand, restarts bool, stop <-chan struct{}) {
 			w.start().Close()
 		case restarts && choice == 1:
 			w.event("the server drains, and another one is started")
-			old := w.start()
+			old, patience := w.start(), time.Duration(r.IntN(500))*time.Millisecond
 			go func() {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(500))*time.Millisecond)
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				defer cancel()
 				old.Shutdown(ctx)
 			}()

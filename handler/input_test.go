@@ -1,0 +1,271 @@
+package handler_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// repeat sends back what it receives.
+func repeat(c call) error {
+	for {
+		input, err := c.receive()
+		if err == io.EOF {
+			return c.last("end")
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.send(input.(string)); err != nil {
+			return err
+		}
+	}
+}
+
+// deaf takes as many inputs as its gate lets it.
+func deaf(gate <-chan struct{}) func(c call) error {
+	return func(c call) error {
+		for {
+			select {
+			case <-gate:
+			case <-c.ctx.Done():
+				return nil
+			}
+			if _, err := c.receive(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// end says that no input follows.
+func (v *visitor) endInputs(slot int, text string) {
+	v.host.t.Helper()
+	v.write(frame(wire.KindInput, wire.FlagLast, slot, []byte(text)))
+}
+
+// I1, I3: inputs come in their order, until the last.
+func TestInputsComeInOrder(t *testing.T) {
+	withHost(t, commands{"repeat": repeat}, nil, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.extras(0, wire.Extras{Credit: 100}, "repeat")
+		v.input(0, "a")
+		v.input(0, "")
+		v.input(0, "b")
+		v.endInputs(0, "")
+		v.inOrder("0: a", "0: ", "0: b", "0: end.")
+		v.extras(1, wire.Extras{Credit: 100}, "repeat")
+		v.expect()
+		v.endInputs(1, "the last") // with a body it is an input
+		v.inOrder("1: the last", "1: end.")
+	})
+}
+
+// I2, I4: eight may come at first, and as many more as the command takes, in halves
+// of that. The end needs no credit.
+func TestInputsNeedCredit(t *testing.T) {
+	gate := make(chan struct{})
+	withHost(t, nil, func(conf *handler.Conf[World]) {
+		gate = make(chan struct{})
+		conf.Codec = inputCodec{codec{commands: commands{"deaf": deaf(gate)}}}
+	}, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "deaf")
+		for range 8 {
+			v.input(0, "x")
+		}
+		for range 3 {
+			gate <- struct{}{}
+		}
+		v.expect()
+		gate <- struct{}{}
+		v.expect("0: credit 4")
+		for range 4 {
+			v.input(0, "x")
+		}
+		v.endInputs(0, "")
+		synctest.Wait()
+		for range 8 {
+			gate <- struct{}{}
+		}
+		v.expect("0: credit 4", "0: credit 4")
+	})
+}
+
+func TestInputsThatBreakARule(t *testing.T) {
+	for rule, act := range map[string]func(v *visitor){
+		"9 inputs came on slot 0, where there was credit for 8": func(v *visitor) {
+			for range 9 {
+				v.input(0, "x")
+			}
+		},
+		"an input came on slot 0 after the last one": func(v *visitor) {
+			v.endInputs(0, "x")
+			v.endInputs(0, "")
+		},
+		"command 1 has got 1 inputs, the client says to have sent 0": func(v *visitor) {
+			v.input(0, "x")
+			synctest.Wait()
+			v.cut()
+			v.resume(stands(0, 1, 0, 1))
+		},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			withHost(t, commands{"wait": waiter}, nil, func(t *testing.T, h *host) {
+				v := h.open(1)
+				v.send(0, 1, 1, "wait")
+				act(v)
+				h.broken(rule)
+			})
+		})
+	}
+}
+
+// I5: after a cut the client learns how many have come, the end counted, and how many
+// more may.
+func TestInputsGoOnAfterAResume(t *testing.T) {
+	gate := make(chan struct{})
+	withHost(t, nil, func(conf *handler.Conf[World]) {
+		gate = make(chan struct{})
+		conf.Codec = inputCodec{codec{commands: commands{"deaf": deaf(gate), "repeat": repeat}}}
+	}, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 1, "deaf")
+		v.send(1, 2, 9, "repeat")
+		for range 5 {
+			v.input(0, "x")
+		}
+		v.input(1, "a")
+		v.endInputs(1, "")
+		v.expect("1: a", "1: end.")
+		v.cut()
+		for range 4 { // credit for these goes nowhere
+			gate <- struct{}{}
+		}
+		list := []wire.ClientSlot{stands(0, 1, 0, 1), stands(1, 2, 0, 9)}
+		list[0].Inputs, list[1].Inputs = 7, 2 // the last two of the first were lost
+		v.resume(list...)
+		v.inOrder("list 0:seen,5+7 1:seen,2+6", "1: a", "1: end.")
+		for range 7 {
+			v.input(0, "x")
+		}
+		v.expect()
+		v.input(0, "x")
+		h.broken("13 inputs came on slot 0, where there was credit for 12")
+	})
+}
+
+// I6: an input that is too large fails its command.
+func TestAnInputThatIsTooLarge(t *testing.T) {
+	var ended error
+	withHost(t, commands{"wait": func(c call) error {
+		<-c.ctx.Done()
+		_, ended = c.receive()
+		return nil
+	}}, func(conf *handler.Conf[World]) { conf.MaxCmdSize = 100 }, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "wait")
+		v.input(0, strings.Repeat("x", 100))
+		v.expect()
+		v.input(0, strings.Repeat("x", 101))
+		if got := v.take(); len(got) != 1 || !strings.HasPrefix(got[0], "0: failed, too_large_cmd") {
+			t.Errorf("heard %q", got)
+		}
+		if !errors.Is(ended, base.ErrCommandEnded) {
+			t.Errorf("Receive returned %v", ended)
+		}
+	})
+}
+
+// I7: what comes for a command that has ended is dropped, and what it has not taken is
+// given back.
+func TestInputsOfACommandThatHasEnded(t *testing.T) {
+	withHost(t, commands{"wait": waiter, "gated": func(c call) error {
+		time.Sleep(time.Second)
+		return c.last("done")
+	}}, nil, func(t *testing.T, h *host) {
+		for _, v := range []*visitor{h.guest(), h.open(1)} {
+			for slot, name := range []string{"wait", "gated"} {
+				v.command(slot, name)
+				v.input(slot, strings.Repeat("x", 10_000))
+			}
+			synctest.Wait()
+			if n := h.Bytes(); n != 20_000 {
+				t.Errorf("%d bytes are held", n)
+			}
+			v.cancel(0)
+			time.Sleep(2 * time.Second)
+			v.expect("0: unknown, canceled: the command was canceled while the server was running it", "1: done.")
+			v.input(0, strings.Repeat("x", 10_000))
+			v.endInputs(1, "")
+			v.input(5, "x") // there was none
+			synctest.Wait()
+			if n := h.Bytes(); n != 0 || v.end() != nil {
+				t.Errorf("%d bytes are held; the connection ended by %v", n, v.end())
+			}
+		}
+	})
+}
+
+// What an input's codec does costs its command, no more.
+func TestInputsThatTheCodecRefuses(t *testing.T) {
+	withHost(t, commands{"repeat": repeat}, nil, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "repeat")
+		v.input(0, "refused")
+		v.command(1, "repeat")
+		v.input(1, "panic")
+		v.command(2, "repeat")
+		v.input(2, "fine")
+		v.expect("0: failed, decode: the server's codec refused an input: refused on purpose",
+			"1: failed, panic: the server's codec panicked: on purpose", "2: fine")
+		if n := h.Counters.Panics.Load(); n != 1 {
+			t.Errorf("%d panics are counted", n)
+		}
+	})
+}
+
+func TestACodecWithoutDecodeInput(t *testing.T) {
+	withHost(t, nil, func(conf *handler.Conf[World]) { conf.Codec = codec{commands: commands{"repeat": repeat}} }, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "repeat")
+		v.expect("0: failed, unsupported: the server's codec has no DecodeInput")
+	})
+}
+
+// A Receive that waits ends with the command, and after its return.
+func TestReceiveEndsWithTheCommand(t *testing.T) {
+	ends := make(chan error, 2)
+	withHost(t, commands{
+		"wait":  func(c call) error { _, err := c.receive(); ends <- err; return err },
+		"leave": func(c call) error { go func() { _, err := c.receive(); ends <- err }(); time.Sleep(time.Second); return c.last("left") },
+		"after": func(c call) error { c.last("done"); _, err := c.receive(); ends <- err; return nil },
+	}, func(*handler.Conf[World]) { ends = make(chan error, 2) }, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "wait")
+		synctest.Wait()
+		v.cancel(0)
+		if err := <-ends; !errors.Is(err, base.ErrCommandEnded) {
+			t.Errorf("canceled: %v", err)
+		}
+		v.extras(0, wire.Extras{Timeout: 1_000_000}, "wait")
+		if err := <-ends; !errors.Is(err, base.ErrCommandEnded) {
+			t.Errorf("late: %v", err)
+		}
+		for _, name := range []string{"leave", "after"} {
+			v.command(0, name)
+			if err := <-ends; !errors.Is(err, base.ErrCommandEnded) {
+				t.Errorf("%s: %v", name, err)
+			}
+			synctest.Wait()
+		}
+		v.take()
+	})
+}
