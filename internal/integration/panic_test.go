@@ -1,0 +1,83 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cmdstream/cmdstream"
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/codec"
+	"github.com/cmdstream/cmdstream/codec/json"
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/server"
+)
+
+// explode panics.
+type explode struct{ Number int }
+
+func (e explode) Run(context.Context, struct{}) (int, error) { panic(e.Number) }
+
+// calm does not.
+type calm struct{}
+
+func (calm) Run(context.Context, struct{}) (string, error) { return "alive", nil }
+
+// However many commands panic, the connection and the process live. PANICS=1000000
+// takes half a minute.
+func TestManyCommandsPanic(t *testing.T) {
+	count, err := strconv.Atoi(os.Getenv("PANICS"))
+	if err != nil {
+		count = 20_000
+	}
+	set := codec.NewSet[struct{}](json.Format{})
+	codec.Unary[explode](set, 1)
+	codec.Unary[calm](set, 2)
+	var heard atomic.Int64
+	s, err := server.New(set.Server(), struct{}{}, server.Conf[struct{}]{Logger: quiet, OnPanic: func(handler.Panic) { heard.Add(1) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(listener)
+	defer s.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(t.Context(), set.Client(), conn, client.Conf{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	before := usageNow()
+	var work sync.WaitGroup
+	for caller := range 64 {
+		work.Go(func() {
+			for n := caller; n < count; n += 64 {
+				_, err := cmdstream.Do(t.Context(), c, explode{n})
+				if !errors.Is(err, base.ErrPanic) || base.OutcomeOf(err) != base.Failed {
+					t.Errorf("command %d: %v", n, err)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+	if got, err := cmdstream.Do(t.Context(), c, calm{}); got != "alive" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if stats := s.Stats(); stats.Panics != uint64(count) || heard.Load() != int64(count) || stats.Running != 0 {
+		t.Errorf("OnPanic heard of %d; %+v", heard.Load(), stats)
+	}
+	t.Logf("%d panics; at first %+v, at the end %+v", count, before, usageNow())
+}
