@@ -148,14 +148,11 @@ func (l *link[T]) answered(conn *transport.Conn, m *transport.Message) error {
 			return transport.BrokenRule("the server's list has slot %d, where no command is open", state.Slot)
 		}
 		goesOn, err := s.stands(state)
-		canceled := s.canceled && s.standing == unseen
 		s.mu.Unlock()
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case canceled:
-			l.release(s)
-		case goesOn:
+		}
+		if goesOn {
 			again = append(again, s)
 		}
 	}
@@ -166,7 +163,7 @@ func (l *link[T]) answered(conn *transport.Conn, m *transport.Message) error {
 }
 
 // stands notes where the slot's command stands with the server. It returns true
-// where the client has something to send. The caller holds mu.
+// where the client has something to send, or a slot to free. The caller holds mu.
 func (s *slot[T]) stands(state transport.SlotState) (goesOn bool, err error) {
 	if s.standing != listed {
 		return false, transport.BrokenRule("the server's list has slot %d, the client's had not", state.Slot)

@@ -244,8 +244,12 @@ func TestACodecWithoutDecodeInput(t *testing.T) {
 func TestReceiveEndsWithTheCommand(t *testing.T) {
 	ends := make(chan error, 2)
 	withHost(t, commands{
-		"wait":  func(c call) error { _, err := c.receive(); ends <- err; return err },
-		"leave": func(c call) error { go func() { _, err := c.receive(); ends <- err }(); time.Sleep(time.Second); return c.last("left") },
+		"wait": func(c call) error { _, err := c.receive(); ends <- err; return err },
+		"leave": func(c call) error {
+			go func() { _, err := c.receive(); ends <- err }()
+			time.Sleep(time.Second)
+			return c.last("left")
+		},
 		"after": func(c call) error { c.last("done"); _, err := c.receive(); ends <- err; return nil },
 	}, func(*handler.Conf[World]) { ends = make(chan error, 2) }, func(t *testing.T, h *host) {
 		v := h.guest()

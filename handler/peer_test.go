@@ -22,10 +22,12 @@ type peer struct {
 	t    *testing.T
 	conn *memnet.Conn
 
-	mu     sync.Mutex
-	answer wire.ServerHello
-	heard  []string
-	err    error
+	mu      sync.Mutex
+	answer  wire.ServerHello
+	heard   []string
+	failure wire.Failure // the last one
+	results []byte       // the payloads of all results, one behind the other
+	err     error
 }
 
 // newPeer says hello, and reads. On the plain wire there is no client's hello, and
@@ -117,6 +119,14 @@ func (p *peer) take() []string {
 	return got
 }
 
+// resultBytes returns how many bytes of results have come.
+func (p *peer) resultBytes() int {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.results)
+}
+
 // end returns how the connection has ended.
 func (p *peer) end() error {
 	synctest.Wait()
@@ -176,6 +186,12 @@ func (p *peer) readAll() error {
 		b = nil
 		p.mu.Lock()
 		p.heard = append(p.heard, describe(h, payload))
+		switch h.Kind {
+		case wire.KindFailure:
+			p.failure, _ = wire.ParseFailure(payload)
+		case wire.KindResult:
+			p.results = append(p.results, payload...)
+		}
 		p.mu.Unlock()
 	}
 }

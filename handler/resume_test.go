@@ -11,6 +11,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -148,7 +149,7 @@ func TestResultsGoOnAfterAResume(t *testing.T) {
 		v.credit(0, 1)
 		v.expect("0: 3")
 		v.credit(0, 1)
-		v.cut()                   // whether that has come or not,
+		v.cut()                      // whether that has come or not,
 		v.resume(stands(0, 1, 3, 2)) // two more may come now
 		v.expect("list 0:seen,0+8")
 		gate <- struct{}{}
@@ -193,13 +194,13 @@ func TestListsThatBreakARule(t *testing.T) {
 		list []wire.ClientSlot
 		rule string
 	}{
-		"an open one is missing":     {[]wire.ClientSlot{stands(0, 3, 1, 2)}, "command 4 on slot 1 is open, and not in the client's list"},
-		"one before is missing":      {[]wire.ClientSlot{stands(0, 3, 1, 2), stands(2, 5, 0, 1)}, "command 4 on slot 1 is open, and not in the client's list"},
-		"a lower seq":                {[]wire.ClientSlot{stands(0, 3, 1, 2), stands(1, 3, 0, 1)}, "command 3 is listed on slot 1, where command 4 has come"},
-		"a lower seq of an old one":  {[]wire.ClientSlot{stands(0, 2, 0, 1), stands(1, 4, 0, 1)}, "command 2 is listed on slot 0, where command 3 has come"},
+		"an open one is missing":      {[]wire.ClientSlot{stands(0, 3, 1, 2)}, "command 4 on slot 1 is open, and not in the client's list"},
+		"one before is missing":       {[]wire.ClientSlot{stands(0, 3, 1, 2), stands(2, 5, 0, 1)}, "command 4 on slot 1 is open, and not in the client's list"},
+		"a lower seq":                 {[]wire.ClientSlot{stands(0, 3, 1, 2), stands(1, 3, 0, 1)}, "command 3 is listed on slot 1, where command 4 has come"},
+		"a lower seq of an old one":   {[]wire.ClientSlot{stands(0, 2, 0, 1), stands(1, 4, 0, 1)}, "command 2 is listed on slot 0, where command 3 has come"},
 		"a higher seq on an open one": {[]wire.ClientSlot{stands(0, 3, 1, 2), stands(1, 5, 0, 1)}, "command 5 is listed on slot 1, where command 4 is open"},
-		"seen above what was sent":   {[]wire.ClientSlot{stands(0, 3, 4, 0), stands(1, 4, 0, 1)}, "of command 3 the client has seen 4 results, of 1 to 3"},
-		"seen below what was acked":  {[]wire.ClientSlot{stands(0, 3, 0, 3), stands(1, 4, 0, 1)}, "of command 3 the client has seen 0 results, of 1 to 3"},
+		"seen above what was sent":    {[]wire.ClientSlot{stands(0, 3, 4, 0), stands(1, 4, 0, 1)}, "of command 3 the client has seen 4 results, of 1 to 3"},
+		"seen below what was acked":   {[]wire.ClientSlot{stands(0, 3, 0, 3), stands(1, 4, 0, 1)}, "of command 3 the client has seen 0 results, of 1 to 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withHost(t, commands{"count": count(3), "wait": waiter}, nil, func(t *testing.T, h *host) {
@@ -291,7 +292,7 @@ func TestResultsWhileThePeerTakesNothing(t *testing.T) {
 		return c.last("end")
 	}}, nil, func(t *testing.T, h *host) {
 		v := h.open(1)
-		v.far.Cut(0)
+		v.far.Cut(memnet.Stall)
 		v.send(0, 1, 1000, "much")
 		synctest.Wait()
 		v.cut()
@@ -431,4 +432,43 @@ func TestAResultAboveMaxBytesIsKept(t *testing.T) {
 		v.send(0, 1, 1, "big")
 		v.expect("0: 2000 bytes.")
 	})
+}
+
+// Of a command that is given up, the results that could not be sent yet are dropped:
+// at once, also the rest of one that is on its way.
+func TestACancelDropsWhatIsNotSent(t *testing.T) {
+	for size, most := range map[int]int{1000: 900_000, 5 << 20: 1 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			withHost(t, commands{"echo": echo, "much": func(c call) error {
+				for range 1<<20/size + 2 {
+					if err := c.send(strings.Repeat("x", size)); err != nil {
+						return err
+					}
+				}
+				<-c.ctx.Done()
+				return nil
+			}}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 32 << 20 }, func(t *testing.T, h *host) {
+				v := h.open(1)
+				v.far.Cut(memnet.Stall)
+				v.send(0, 1, 10_000, "much")
+				synctest.Wait()
+				v.cancel(0)
+				synctest.Wait()
+				v.far.Cut(memnet.None)
+				got := v.take()
+				canceled := "0: unknown, canceled: the command was canceled while the server was running it"
+				if len(got) == 0 || got[len(got)-1] != canceled {
+					t.Fatalf("heard %d frames, the last %q", len(got), got[len(got)-1])
+				}
+				if n := v.resultBytes(); n == 0 || n > most {
+					t.Errorf("%d bytes of results came", n)
+				}
+				v.send(0, 2, 1, "echo") // C9: no half result is in its way
+				v.expect("0: echo.")
+				v.cut()
+				v.resume()
+				v.expect("list")
+			})
+		})
+	}
 }

@@ -77,8 +77,13 @@ var mutants = []mutant{
 	},
 	{
 		"an unseen command that was canceled keeps its slot", "client/session.go",
-		`canceled := s.canceled && s.standing == unseen`,
-		`canceled := s.canceled && s.standing == unseen && false`,
+		`	case s.canceled:
+		s.mu.Unlock()
+		s.link.release(s)
+		return nil`,
+		`	case s.canceled:
+		s.mu.Unlock()
+		return nil`,
 	},
 	{
 		"inputs are sent again from the first that is kept", "client/input.go",

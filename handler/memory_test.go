@@ -1,0 +1,222 @@
+package handler_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// noMemory begins the refusal of a body.
+const noMemory = "there is no memory at the moment for a body of "
+
+// chunk sends a piece of a command; total is that of its first one.
+func (v *visitor) chunk(kind wire.Kind, slot, total, size int, more bool) {
+	v.host.t.Helper()
+	var payload []byte
+	if total > 0 {
+		payload = wire.AppendUvarint(nil, uint64(total))
+	}
+	var flags wire.Flags
+	if more {
+		flags = wire.FlagMore
+	}
+	v.write(frame(kind, flags, slot, append(payload, strings.Repeat("x", size)...)))
+}
+
+// long is a codec's command of any length whose body is one letter, again and again.
+func long(exec func(c call) error) func(conf *handler.Conf[World]) {
+	return func(conf *handler.Conf[World]) {
+		conf.Codec = inputCodec{codec{decode: func(name string) (base.Cmd[World], error) { return cmd{name, exec}, nil }}}
+		conf.MaxConnBytes, conf.MaxBytes = 250_000, 350_000
+	}
+}
+
+// C13: a command in chunks for which there is no memory is refused at its first one,
+// alone, and what it announced costs nothing.
+func TestACommandWithoutMemoryIsRefused(t *testing.T) {
+	withHost(t, nil, long(sleeper), func(t *testing.T, h *host) {
+		v, w := h.guest(), h.guest()
+		v.chunk(wire.KindCommand, 0, 200_000, 50_000, true)
+		synctest.Wait()
+		if n := h.Bytes(); n != 200_000 {
+			t.Errorf("%d bytes are held", n)
+		}
+		v.chunk(wire.KindCommand, 1, 100_000, 50_000, true) // above the connection's limit
+		w.chunk(wire.KindCommand, 0, 200_000, 50_000, true) // above the server's
+		for _, refused := range []*visitor{v, w} {
+			if got := refused.take(); len(got) != 1 || !strings.Contains(got[0], ": rejected, busy: ") {
+				t.Errorf("heard %q", got)
+			}
+		}
+		v.chunk(wire.KindCommand, 1, 0, 50_000, false) // C9
+		w.chunk(wire.KindCommand, 0, 0, 0, false)
+		w.chunk(wire.KindCommand, 0, 100_000, 50_000, true) // there is room for this
+		w.chunk(wire.KindCommand, 0, 0, 50_000, false)
+		for range 2 {
+			v.chunk(wire.KindCommand, 0, 0, 60_000, true)
+		}
+		v.chunk(wire.KindCommand, 0, 0, 30_000, false)
+		v.command(2, "short")
+		time.Sleep(time.Second)
+		v.expect("0: slept.", "2: slept.")
+		w.expect("0: slept.")
+		if n := h.Bytes(); n != 0 || h.Counters.NoMemory.Load() != 2 {
+			t.Errorf("%d bytes are held, %d refusals are counted", n, h.Counters.NoMemory.Load())
+		}
+	})
+}
+
+// A command in one frame is held against the limits too, unless it is small.
+func TestMemoryOfCommandsInOneFrame(t *testing.T) {
+	withHost(t, nil, long(sleeper), func(t *testing.T, h *host) {
+		v, w := h.guest(), h.guest()
+		body := strings.Repeat("x", 60_000)
+		for slot := range 5 { // the fifth is above the connection's limit
+			v.command(slot, body)
+		}
+		v.expect("4: rejected, busy: " + noMemory + "60000 bytes")
+		w.command(0, body)
+		w.command(1, body)
+		w.expect("1: rejected, busy: " + noMemory + "60000 bytes") // above the server's
+		w.command(1, body[:4<<10])
+		time.Sleep(time.Second)
+		v.expect("0: slept.", "1: slept.", "2: slept.", "3: slept.")
+		w.expect("0: slept.", "1: slept.")
+		if n := h.Counters.NoMemory.Load(); n != 2 {
+			t.Errorf("%d refusals are counted", n)
+		}
+	})
+}
+
+// C13: a command whose input finds no memory fails, alone.
+func TestAnInputWithoutMemory(t *testing.T) {
+	withHost(t, nil, long(waiter), func(t *testing.T, h *host) {
+		v := h.guest()
+		for slot := range 3 {
+			v.command(slot, "x")
+		}
+		body := strings.Repeat("x", 60_000)
+		for range 4 {
+			v.input(0, body)
+		}
+		v.input(1, body)
+		v.expect("1: failed, busy: " + noMemory + "60000 bytes")
+		v.chunk(wire.KindInput, 2, 100_000, 50_000, true)
+		if got := v.take(); len(got) != 1 || !strings.HasPrefix(got[0], "2: failed, busy: ") {
+			t.Errorf("heard %q", got)
+		}
+		v.chunk(wire.KindInput, 2, 0, 0, false)
+		if n := h.Counters.NoMemory.Load(); n != 2 || h.Bytes() != 240_000 {
+			t.Errorf("%d refusals are counted, %d bytes held", n, h.Bytes())
+		}
+		v.cancel(0)
+		synctest.Wait()
+		if n := h.Bytes(); n != 0 {
+			t.Errorf("%d bytes are held", n)
+		}
+	})
+}
+
+// Memory is given back when what is held by it is over: half a command of a connection
+// that was cut, of one that is canceled half-way, of one that is refused for another
+// reason, of an input that nobody takes.
+func TestMemoryIsGivenBack(t *testing.T) {
+	for name, act := range map[string]func(h *host, v *visitor){
+		"cut half-way": func(_ *host, v *visitor) {
+			v.chunk(wire.KindCommand, 0, 200_000, 50_000, true)
+			synctest.Wait()
+			v.cut()
+		},
+		"canceled half-way": func(_ *host, v *visitor) {
+			v.chunk(wire.KindCommand, 0, 200_000, 50_000, true)
+			v.cancel(0)
+			v.chunk(wire.KindCommand, 0, 0, 0, false)
+		},
+		"while the server drains": func(_ *host, v *visitor) {
+			v.conn.Drain(0)
+			v.command(0, strings.Repeat("x", 60_000))
+			v.chunk(wire.KindCommand, 1, 100_000, 50_000, true)
+			v.chunk(wire.KindCommand, 1, 0, 50_000, false)
+		},
+		"of an input for nobody": func(_ *host, v *visitor) {
+			v.chunk(wire.KindInput, 0, 100_000, 50_000, true)
+			v.chunk(wire.KindInput, 0, 0, 50_000, false)
+		},
+		"in the queue": func(h *host, v *visitor) {
+			other := h.guest()
+			other.command(0, "x")
+			synctest.Wait()
+			v.command(0, strings.Repeat("x", 60_000))
+			synctest.Wait()
+			v.cancel(0)
+		},
+		"of what was shed": func(h *host, v *visitor) {
+			v.command(0, "x")
+			v.extras(1, wire.Extras{Timeout: 1}, strings.Repeat("x", 60_000))
+			time.Sleep(time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withHost(t, nil, func(conf *handler.Conf[World]) {
+				long(waiter)(conf)
+				conf.MaxRunning = 1
+			}, func(t *testing.T, h *host) {
+				act(h, h.guest())
+				synctest.Wait()
+				if n := h.Bytes(); n != 0 {
+					t.Errorf("%d bytes are held", n)
+				}
+			})
+		})
+	}
+}
+
+// A4: pings have a budget of a thousand, and a hundred a second.
+func TestPingsHaveABudget(t *testing.T) {
+	withHost(t, nil, nil, func(t *testing.T, h *host) {
+		v, w := h.guest(), h.guest()
+		v.write(make([]byte, 1000))
+		synctest.Wait()
+		for range 20 {
+			time.Sleep(time.Second)
+			v.write(make([]byte, 100))
+		}
+		synctest.Wait()
+		if v.end() != nil {
+			t.Fatalf("the connection ended by %v", v.end())
+		}
+		v.write(make([]byte, 200))
+		h.broken("pings came within 20s")
+		time.Sleep(time.Hour)
+		w.write(make([]byte, 900))
+		time.Sleep(time.Hour) // the budget is whole again
+		w.write(make([]byte, 900))
+		if w.end() != nil || h.Counters.Floods.Load() != 1 {
+			t.Errorf("the connection ended by %v, %d floods are counted", w.end(), h.Counters.Floods.Load())
+		}
+	})
+}
+
+// S6: credits for one command are no more than its results and a thousand.
+func TestCreditsHaveABudget(t *testing.T) {
+	withHost(t, commands{"wait": waiter}, nil, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "wait")
+		for range 1000 {
+			v.credit(0, 1)
+		}
+		if v.end() != nil {
+			t.Errorf("the connection ended by %v", v.end())
+		}
+		v.credit(0, 1)
+		h.broken("1001 credits came for the command on slot 0")
+		if h.Counters.Floods.Load() != 1 || h.Counters.Breaches.Load() != 0 {
+			t.Error("it is not counted as a flood")
+		}
+	})
+}

@@ -1,0 +1,117 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/compress/flate"
+	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/server"
+	"github.com/cmdstream/cmdstream/transport"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// numbered is a compression that only has a number.
+type numbered struct {
+	transport.Compression
+	id uint64
+}
+
+func (n numbered) ID() uint64 { return n.id }
+
+// Z1: of the compressions that both have, the client's first is chosen.
+func TestTheClientsOrderOfCompressionsCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			offered []uint64
+			want    uint64
+		}{{nil, 0}, {[]uint64{9}, 0}, {[]uint64{65}, 65}, {[]uint64{9, 65, 64}, 65}, {[]uint64{64, 65}, 64}} {
+			h := start(t, server.Conf[World]{Compressions: []transport.Compression{numbered{id: 64}, numbered{id: 65}}}, nil)
+			nc := h.dial()
+			b, err := wire.AppendClientHello(nil, wire.ClientHello{Compressions: test.offered})
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.Write(b)
+			if got := hearHello(t, nc).Compression; got != test.want {
+				t.Errorf("of %v the server chose %d, want %d", test.offered, got, test.want)
+			}
+		}
+	})
+}
+
+// A session goes on with the compression that it began with, or not at all.
+func TestAResumeKeepsItsCompression(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{Compressions: []transport.Compression{flate.New(1)}}, nil)
+		hello := func(s wire.Session, offered ...uint64) wire.ServerHello {
+			nc := h.dial()
+			b, err := wire.AppendClientHello(nil, wire.ClientHello{Session: &s, Compressions: offered})
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.Write(b)
+			return hearHello(t, nc)
+		}
+		id := wire.SessionID{1}
+		hello(wire.Session{ID: id, Epoch: 1}, flate.ID)
+		if a := hello(wire.Session{Resume: true, ID: id, Epoch: 2}); a.Status != wire.StatusRefused || !strings.Contains(a.Text, "another compression") {
+			t.Errorf("without it: %+v", a)
+		}
+		if a := hello(wire.Session{Resume: true, ID: id, Epoch: 2}, flate.ID); a.Status != wire.StatusOK || a.Compression != flate.ID {
+			t.Errorf("with it: %+v", a)
+		}
+	})
+}
+
+// The two ends of a connection that the peer, or nobody, has broken.
+func TestConnectionsThatAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{ReceiveTimeout: time.Minute, WriteTimeout: 10 * time.Second}, commands{
+			"big": numbers(1, 3<<20),
+		})
+		h.dial() // and not a word
+		idle := h.dial()
+		sayHello(t, idle)
+		deaf := h.dial()
+		sayHello(t, deaf)
+		deaf.Write([]byte{0x10, 0, 4, 'b', 'i', 'g', '\n'})
+		rude := h.dial()
+		sayHello(t, rude)
+		rude.Write([]byte{0xf0, 0, 0})
+		cut := h.dial()
+		sayHello(t, cut)
+		cut.Cut(memnet.RST)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		s := h.Stats()
+		if s.Idle != 1 || s.SlowReaders != 1 || s.Breaches != 1 || s.FailedHellos != 1 || s.Floods != 0 || s.Connections != 0 || s.Running != 0 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// Refused hellos are counted by their reason.
+func TestRefusedHellosAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{WorkersCount: 1, Sessions: server.Sessions{Disabled: true}}, nil)
+		h.client()
+		for range 2 {
+			if _, err := h.connect(client.Conf{}); err == nil {
+				t.Error("there was a place")
+			}
+		}
+		if a := h.resumeRaw(wire.Session{ID: wire.SessionID{1}, Epoch: 1}, nil); a.Status != wire.StatusRefused {
+			t.Errorf("got %+v", a)
+		}
+		if a := h.resumeRaw(wire.Session{ID: wire.SessionID{1}, Epoch: 1}, []byte("secret")); a.Status != wire.StatusUnauthorized {
+			t.Errorf("got %+v", a)
+		}
+		if s := h.Stats(); s.FullHellos != 2 || s.RefusedHellos != 1 || s.Unauthorized != 1 || s.FailedHellos != 0 || s.Connections != 1 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
