@@ -262,3 +262,20 @@ func TestTheNextBegins(t *testing.T) {
 		})
 	}
 }
+
+// Who comes after one that left the end of the queue still gets a turn.
+func TestTheQueueGoesOnAfterItsEndHasLeft(t *testing.T) {
+	withHost(t, commands{"sleep": sleeper}, oneAtATime, func(t *testing.T, h *host) {
+		v := h.guest()
+		for slot := range 3 {
+			v.command(slot, "sleep")
+		}
+		synctest.Wait()
+		v.cancel(2)
+		v.expect("2: rejected, canceled: the command was canceled while the server was running it")
+		v.command(2, "sleep")
+		v.command(3, "sleep")
+		time.Sleep(5 * time.Second)
+		v.expect("0: slept.", "1: slept.", "2: slept.", "3: slept.")
+	})
+}

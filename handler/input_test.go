@@ -273,3 +273,22 @@ func TestReceiveEndsWithTheCommand(t *testing.T) {
 		v.take()
 	})
 }
+
+// Inputs that wait are the command's own: what comes after them over the connection is
+// elsewhere. Their memory is given back as they are taken.
+func TestInputsThatWait(t *testing.T) {
+	withHost(t, commands{"later": func(c call) error { time.Sleep(time.Second); return repeat(c) }, "echo": echo}, nil, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.extras(0, wire.Extras{Credit: 9}, "later")
+		for _, text := range []string{"abc", "def", strings.Repeat("x", 10_000)} {
+			v.input(0, text)
+			synctest.Wait()
+		}
+		v.command(1, "echo")
+		time.Sleep(2 * time.Second)
+		v.inOrder("1: echo.", "0: abc", "0: def", "0: 10000 bytes")
+		if n := h.Bytes(); n != 0 || h.Running() != 1 {
+			t.Errorf("%d bytes are held", n)
+		}
+	})
+}

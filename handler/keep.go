@@ -68,12 +68,7 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 		x.session.bytes.give(size)
 		return err
 	}
-	switch {
-	case m.Large() && m.Compressed:
-		x.packed.B = nil // it is kept as it is
-	case m.Large():
-		x.scratch.B = nil
-	case !last: // nothing is encoded after the last one
+	if !last && !m.Large() { // a Buffer does not write to the memory of a large one again
 		item.body = x.kept.copyBody(item.body)
 	}
 	x.kept.bytes += size

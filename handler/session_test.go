@@ -392,7 +392,7 @@ func TestACommandKnowsItsName(t *testing.T) {
 }
 
 func TestMetadataReachesItsCommandAlone(t *testing.T) {
-	withHost(t, commands{"tenant": func(c call) error {
+	withHost(t, commands{"echo": echo, "tenant": func(c call) error {
 		return c.last(fmt.Sprintf("%q", base.MetadataOf(c.ctx)["tenant"]))
 	}}, nil, func(t *testing.T, h *host) {
 		v := h.guest()
@@ -400,5 +400,9 @@ func TestMetadataReachesItsCommandAlone(t *testing.T) {
 		v.expect(`0: ["ann"].`)
 		v.command(0, "tenant")
 		v.expect("0: [].")
+		v.extras(0, wire.Extras{Metadata: wire.AppendPair(nil, "tenant", "bob")}, "echo")
+		v.expect("0: echo.")
+		v.extras(0, wire.Extras{Metadata: wire.AppendPair(nil, "tenant", "eve")}, "tenant")
+		v.expect(`0: ["eve"].`)
 	})
 }

@@ -67,7 +67,7 @@ func TestAResumeKeepsItsCompression(t *testing.T) {
 	})
 }
 
-// The two ends of a connection that the peer, or nobody, has broken.
+// Connections that end otherwise than they should are counted by the reason.
 func TestConnectionsThatAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{ReceiveTimeout: time.Minute, WriteTimeout: 10 * time.Second}, commands{
