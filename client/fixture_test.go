@@ -112,6 +112,12 @@ func (c codec) Size(cmd base.Cmd[receiver]) int {
 	return 0
 }
 
+// EncodeInput writes an input, which is bytes, as it is.
+func (c codec) EncodeInput(_ base.Cmd[receiver], input any, w transport.Writer) error {
+	_, err := w.Write(input.([]byte))
+	return err
+}
+
 // serverCodec is the other side's.
 type serverCodec struct{}
 

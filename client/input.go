@@ -26,24 +26,24 @@ func newInputs() *inputs { return &inputs{granted: transport.InputWindow} }
 // restart is for a command that is sent once more.
 func (in *inputs) restart() { in.sent, in.unknown = 0, false }
 
-// resume goes on where the server says that they stand.
-func (in *inputs) resume(state transport.SlotState) (goesOn bool, err error) {
-	if state.Inputs < in.taken || state.Inputs > in.made {
-		return false, transport.BrokenRule("the server has %d inputs on slot %d, of %d to %d", state.Inputs, state.Slot, in.taken, in.made)
-	}
+// resume goes on where the server says that they stand. It returns true where some are
+// to be sent.
+func (in *inputs) resume(state transport.SlotState) (goesOn bool) {
 	in.sent, in.unknown = state.Inputs, false
 	in.grant(state.Inputs + state.Credit - in.granted)
-	return in.sent < in.made, nil
+	return in.sent < in.made
 }
 
-// grant notes that n more may come, and that as many were taken.
+// grant notes that n more may come, and that as many were taken. What was not sent was
+// not taken, whatever the server says.
 func (in *inputs) grant(n int) {
 	if n <= 0 {
 		return
 	}
 	in.granted += n
-	taken := min(in.granted-transport.InputWindow, in.made)
-	in.kept, in.taken = in.kept[taken-in.taken:], taken
+	if taken := min(in.granted-transport.InputWindow, in.sent); taken > in.taken {
+		in.kept, in.taken = in.kept[taken-in.taken:], taken
+	}
 	in.wake()
 }
 
@@ -119,6 +119,8 @@ func (l *link[T]) inputCredit(m *transport.Message) error {
 	}
 	defer s.mu.Unlock()
 	switch {
+	case s.standing != known:
+		return tooEarly(m)
 	case s.inputs == nil && !s.canceled:
 		return transport.BrokenRule("credit for inputs came on slot %d, whose command is sent none", m.Slot)
 	case s.inputs != nil:

@@ -112,7 +112,7 @@ func (l *link[T]) accept(conn *transport.Conn, s *slot[T], m *transport.Message)
 // tooEarly is the end of a server that sends of a command before it has said where
 // that stands.
 func tooEarly(m *transport.Message) error {
-	return transport.BrokenRule("a result or failure came on slot %d, before the server had answered for it", m.Slot)
+	return transport.BrokenRule("a result, failure or credit came on slot %d, before the server had answered for it", m.Slot)
 }
 
 // put adds the result in m.

@@ -132,7 +132,8 @@ func (s *slot[T]) follow(conn *transport.Conn, state transport.SlotState) {
 	}
 }
 
-// answered takes the server's answer to the list.
+// answered takes the server's answer to the list. One that breaks a rule changes
+// nothing: it is checked as a whole first.
 func (l *link[T]) answered(conn *transport.Conn, m *transport.Message) error {
 	if !l.asking {
 		return transport.BrokenRule("the server sent a list of slots, and was not asked for one")
@@ -141,19 +142,18 @@ func (l *link[T]) answered(conn *transport.Conn, m *transport.Message) error {
 	if len(m.Slots) != l.asked {
 		return transport.BrokenRule("the server's list has %d slots, the client's had %d", len(m.Slots), l.asked)
 	}
-	var again []*slot[T]
 	for _, state := range m.Slots {
-		s := l.lookup(state.Slot)
-		if s == nil {
-			return transport.BrokenRule("the server's list has slot %d, where no command is open", state.Slot)
-		}
-		goesOn, err := s.stands(state)
-		s.mu.Unlock()
-		if err != nil {
+		if err := l.checkAnswer(state); err != nil {
 			return err
 		}
-		if goesOn {
-			again = append(again, s)
+	}
+	var again []*slot[T]
+	for _, state := range m.Slots {
+		if s := l.lookup(state.Slot); s != nil {
+			if s.stands(state) {
+				again = append(again, s)
+			}
+			s.mu.Unlock()
 		}
 	}
 	if len(again) > 0 {
@@ -162,24 +162,34 @@ func (l *link[T]) answered(conn *transport.Conn, m *transport.Message) error {
 	return nil
 }
 
+// checkAnswer says what is wrong with an item of the server's list. What it has found
+// right stays so: only the reader, which is here, takes what comes for a command.
+func (l *link[T]) checkAnswer(state transport.SlotState) error {
+	s := l.lookup(state.Slot)
+	if s == nil {
+		return transport.BrokenRule("the server's list has slot %d, where no command is open", state.Slot)
+	}
+	defer s.mu.Unlock()
+	switch in := s.inputs; {
+	case s.standing != listed:
+		return transport.BrokenRule("the server's list has slot %d, the client's had not", state.Slot)
+	case state.Unseen && (s.got > 0 || in != nil && in.taken > 0):
+		return transport.BrokenRule("the server has not seen the command on slot %d, of which it has sent results or taken inputs", state.Slot)
+	case !state.Unseen && in != nil && (state.Inputs < in.taken || state.Inputs > in.made):
+		return transport.BrokenRule("the server has %d inputs on slot %d, of %d to %d", state.Inputs, state.Slot, in.taken, in.made)
+	}
+	return nil
+}
+
 // stands notes where the slot's command stands with the server. It returns true
 // where the client has something to send, or a slot to free. The caller holds mu.
-func (s *slot[T]) stands(state transport.SlotState) (goesOn bool, err error) {
-	if s.standing != listed {
-		return false, transport.BrokenRule("the server's list has slot %d, the client's had not", state.Slot)
-	}
+func (s *slot[T]) stands(state transport.SlotState) (goesOn bool) {
 	if state.Unseen {
-		if s.got > 0 || s.inputs != nil && s.inputs.taken > 0 {
-			return false, transport.BrokenRule("the server has not seen the command on slot %d, of which it has sent results or taken inputs", state.Slot)
-		}
 		s.standing, s.conn = unseen, nil
-		return true, nil
+		return true
 	}
 	s.standing = known
-	if s.inputs == nil {
-		return false, nil
-	}
-	return s.inputs.resume(state)
+	return s.inputs != nil && s.inputs.resume(state)
 }
 
 // sendAgain sends the commands that the server has not seen, and the inputs that it

@@ -8,7 +8,8 @@ import (
 )
 
 // resume takes the client's list of open slots, says where each of them stands, and
-// goes on from there. The reader of the old connection has ended before.
+// goes on from there. The reader of the old connection has ended before. A list that
+// breaks a rule changes nothing: it is checked as a whole first.
 func (c *Conn[T]) resume(m *transport.Message) error {
 	if !c.asks {
 		return transport.BrokenRule("a list of open slots came, and the client has resumed no session here")
@@ -18,36 +19,23 @@ func (c *Conn[T]) resume(m *transport.Message) error {
 	s.mu.Lock()
 	table := s.table
 	s.mu.Unlock()
+	err := eachSlot(table, m.Slots, (*command[T]).checkListed, (*command[T]).checkUnlisted)
+	if err != nil {
+		return err
+	}
 	answer := &transport.Message{Kind: transport.Resume, Last: true}
 	listed := make([]*command[T], 0, len(m.Slots))
-	next := 0
-	for _, state := range m.Slots {
-		for ; next < min(state.Slot, len(table)); next++ {
-			if err := table[next].unlisted(); err != nil {
-				return err
-			}
+	eachSlot(table, m.Slots, func(x *command[T], state transport.SlotState) error {
+		stands := x.stands(state)
+		if stands.Unseen {
+			x = nil
 		}
-		next = state.Slot + 1
-		var x *command[T]
-		if state.Slot < len(table) {
-			x = table[state.Slot]
-		}
-		stands, err := x.stands(state)
-		if err != nil {
-			return err
-		}
-		answer.Slots = append(answer.Slots, stands)
-		if !stands.Unseen {
-			listed = append(listed, x)
-		} else {
-			listed = append(listed, nil)
-		}
-	}
-	for ; next < len(table); next++ {
-		if err := table[next].unlisted(); err != nil {
-			return err
-		}
-	}
+		answer.Slots, listed = append(answer.Slots, stands), append(listed, x)
+		return nil
+	}, func(x *command[T]) error {
+		x.letGo()
+		return nil
+	})
 	if err := c.conn.Post(answer); err != nil {
 		return err
 	}
@@ -59,54 +47,95 @@ func (c *Conn[T]) resume(m *transport.Message) error {
 	return nil
 }
 
-// unlisted lets go of what a slot holds that the client has not listed: it has seen
-// all of it.
-func (x *command[T]) unlisted() error {
-	if x == nil {
+// eachSlot calls listed for each item of a list, with the record of its slot, which is
+// nil where the slot was never used, and unlisted for all other records. The first
+// error ends it.
+func eachSlot[T any](table []*command[T], list []transport.SlotState, listed func(*command[T], transport.SlotState) error, unlisted func(*command[T]) error) error {
+	next := 0
+	skip := func(to int) error {
+		for ; next < min(to, len(table)); next++ {
+			if x := table[next]; x != nil {
+				if err := unlisted(x); err != nil {
+					return err
+				}
+			}
+		}
 		return nil
 	}
+	for _, state := range list {
+		if err := skip(state.Slot); err != nil {
+			return err
+		}
+		var x *command[T]
+		if state.Slot < len(table) {
+			x = table[state.Slot]
+		}
+		if err := listed(x, state); err != nil {
+			return err
+		}
+		next = state.Slot + 1
+	}
+	return skip(len(table))
+}
+
+// checkUnlisted says what is wrong with a list in which the command is not: the client
+// must have seen all of it.
+func (x *command[T]) checkUnlisted() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.ended {
 		return transport.BrokenRule("command %d on slot %d is open, and not in the client's list", x.seq, x.slot)
 	}
-	x.letGoLocked()
+	return nil
+}
+
+// checkListed says what is wrong with an item of a list. What it has found right stays
+// so: only the reader, which is here, opens commands, and lets go of what they have
+// sent; and what was sent is not dropped.
+func (x *command[T]) checkListed(state transport.SlotState) error {
+	if x == nil {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch k := &x.kept; {
+	case state.Seq < x.seq:
+		return transport.BrokenRule("command %d is listed on slot %d, where command %d has come", state.Seq, state.Slot, x.seq)
+	case state.Seq > x.seq && !x.ended:
+		return transport.BrokenRule("command %d is listed on slot %d, where command %d is open", state.Seq, state.Slot, x.seq)
+	case state.Seq > x.seq, x.rejected:
+		return nil
+	case state.Seen < k.released, state.Seen > min(k.sent, k.results):
+		return transport.BrokenRule("of command %d the client has seen %d results, of %d to %d", x.seq, state.Seen, k.released, min(k.sent, k.results))
+	case x.inputs != nil && state.Inputs < x.inputs.came && !state.Canceled: // the client has forgotten those of a canceled one
+		return transport.BrokenRule("command %d has got %d inputs, the client says to have sent %d", x.seq, x.inputs.came, state.Inputs)
+	}
 	return nil
 }
 
 // stands says where the command of a slot stands, and takes over what the client says
-// of it. x is nil where the slot was never used.
-func (x *command[T]) stands(state transport.SlotState) (transport.SlotState, error) {
+// of it.
+func (x *command[T]) stands(state transport.SlotState) transport.SlotState {
 	unseen := transport.SlotState{Slot: state.Slot, Unseen: true}
 	if x == nil {
-		return unseen, nil
+		return unseen
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	switch {
-	case state.Seq < x.seq:
-		return unseen, transport.BrokenRule("command %d is listed on slot %d, where command %d has come", state.Seq, state.Slot, x.seq)
-	case state.Seq > x.seq && !x.ended:
-		return unseen, transport.BrokenRule("command %d is listed on slot %d, where command %d is open", state.Seq, state.Slot, x.seq)
-	case state.Seq > x.seq, x.rejected:
+	if state.Seq > x.seq || x.rejected {
 		x.letGoLocked()
-		return unseen, nil
-	case state.Seen < x.kept.released, state.Seen > x.kept.results:
-		return unseen, transport.BrokenRule("of command %d the client has seen %d results, of %d to %d", x.seq, state.Seen, x.kept.released, x.kept.results)
+		return unseen
 	}
 	x.granted = max(x.granted, state.Seen+state.Credit)
 	x.kept.acked = max(x.kept.acked, state.Seen)
-	x.kept.sent, x.kept.sender, x.link = state.Seen, nil, nil
+	x.kept.sent, x.kept.sender, x.link = min(state.Seen, x.kept.sent), nil, nil
 	x.release()
 	x.signal()
 	stands := transport.SlotState{Slot: state.Slot, Credit: transport.InputWindow}
 	if in := x.inputs; in != nil {
 		stands.Inputs, stands.Credit = in.came, max(in.granted-in.came, 0)
 	}
-	if state.Inputs < stands.Inputs && !state.Canceled { // the client has forgotten those of a canceled one
-		return unseen, transport.BrokenRule("command %d has got %d inputs, the client says to have sent %d", x.seq, stands.Inputs, state.Inputs)
-	}
-	return stands, nil
+	return stands
 }
 
 // goOn sends what the client has not seen over conn.

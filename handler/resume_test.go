@@ -472,3 +472,72 @@ func TestACancelDropsWhatIsNotSent(t *testing.T) {
 		})
 	}
 }
+
+// A list of which the last item breaks a rule has no effect at all: the same client,
+// which comes back with a right one, has lost nothing.
+func TestAListThatBreaksARuleChangesNothing(t *testing.T) {
+	big := strings.Repeat("x", 2000)
+	canceled := stands(3, 4, 0, 1)
+	canceled.Canceled = true
+	for name, c := range map[string]struct {
+		list []wire.ClientSlot
+		rule string
+	}{
+		"a lower seq":             {[]wire.ClientSlot{stands(0, 1, 3, 9), canceled, stands(4, 4, 0, 1)}, "command 4 is listed on slot 4, where command 5 has come"},
+		"seen more than was sent": {[]wire.ClientSlot{stands(0, 1, 3, 9), stands(2, 9, 0, 1), canceled, stands(4, 5, 1, 1)}, "of command 5 the client has seen 1 results, of 0 to 0"},
+		"an open one is missing":  {[]wire.ClientSlot{stands(0, 1, 3, 9), stands(1, 2, 1, 0), canceled}, "command 5 on slot 4 is open, and not in the client's list"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withHost(t, commands{
+				"count": count(3), "wait": waiter, "big": func(c call) error { return c.last(big) },
+				"more": func(c call) error {
+					c.send("1")
+					return c.last("2")
+				},
+			}, nil, func(t *testing.T, h *host) {
+				v := h.open(1)
+				v.send(0, 1, 3, "count") // all of it was sent, and has ended
+				v.send(1, 2, 1, "big")   // likewise
+				v.send(2, 3, 1, "big")   // likewise
+				v.send(3, 4, 1, "more")  // waits for credit
+				v.send(4, 5, 1, "wait")
+				synctest.Wait()
+				v.cut()
+				v.again()
+				v.list(wire.FlagLast, c.list...)
+				h.broken(c.rule)
+				v.take()
+				if h.KeptBytes() != 4000 || h.Running() != 2 {
+					t.Errorf("%d bytes are kept, %d commands run", h.KeptBytes(), h.Running())
+				}
+				v.resume(stands(0, 1, 1, 2), stands(1, 2, 0, 1), stands(2, 3, 0, 1), stands(3, 4, 0, 1), stands(4, 5, 0, 1))
+				v.inOrder("list 0:seen,0+8 1:seen,0+8 2:seen,0+8 3:seen,0+8 4:seen,0+8", "0: 2", "0: 3.", "1: 2000 bytes.", "2: 2000 bytes.", "3: 1")
+				v.credit(3, 1)
+				v.inOrder("3: 2.")
+			})
+		})
+	}
+}
+
+// L6: a client that says to have seen what was made, but never sent, is wrong.
+func TestWhatWasNotSentWasNotSeen(t *testing.T) {
+	gate := make(chan struct{})
+	withHost(t, nil, func(conf *handler.Conf[World]) {
+		gate = make(chan struct{})
+		conf.Codec = codec{commands: gated(gate, 3)}
+	}, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 3, "gated")
+		v.expect("0: 1")
+		v.cut()
+		gate <- struct{}{} // the second result is only kept
+		synctest.Wait()
+		v.again()
+		v.list(wire.FlagLast, stands(0, 1, 2, 1))
+		h.broken("of command 1 the client has seen 2 results, of 0 to 1")
+		v.resume(stands(0, 1, 1, 2))
+		v.inOrder("list 0:seen,0+8", "0: 2")
+		gate <- struct{}{}
+		v.inOrder("0: 3.")
+	})
+}
