@@ -92,6 +92,30 @@ func TestAFullQueueRefuses(t *testing.T) {
 	})
 }
 
+// Commands that their client gave up, and that run on all the same, count.
+func TestCommandsThatRunOnAreShed(t *testing.T) {
+	var open chan struct{}
+	withHost(t, commands{"deaf": func(call) error {
+		<-open // and not ctx.Done
+		return nil
+	}}, func(conf *handler.Conf[World]) {
+		conf.MaxInFlight = 1
+		open = make(chan struct{}) // of the bubble
+	}, func(t *testing.T, h *host) {
+		v := h.guest()
+		for range 3 {
+			v.command(0, "deaf")
+			synctest.Wait()
+			v.cancel(0)
+			synctest.Wait()
+		}
+		if n := h.Counters.Shed.Load(); n != 1 {
+			t.Errorf("%d are counted, want the third one", n)
+		}
+		close(open)
+	})
+}
+
 // What would begin after its deadline, or after MaxQueueTime, is refused at once, with
 // the time that it would have to wait.
 func TestWhatWouldBeginTooLateIsRefused(t *testing.T) {

@@ -224,6 +224,7 @@ func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
 		return draining
 	}
 	if limit := 2 * c.handler.MaxInFlight; c.session.Running() >= limit {
+		c.handler.Counters.Shed.Add(1)
 		return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: fmt.Sprintf("more than %d commands of this connection are running, given up by the client or not", limit)}
 	}
 	return nil
