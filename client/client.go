@@ -34,6 +34,7 @@ type Client[T any] struct {
 	dialer    Dialer
 	redialer  *delegate.Redialer // makes new links; nil: the client does not reconnect
 	wheel     *wheel.Wheel
+	memory    memory // of results
 
 	lastSeq    atomic.Int64
 	current    atomic.Pointer[link[T]] // for new commands; nil: there is none at the moment
@@ -194,7 +195,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 		return nil, err
 	}
 	c := &Client[T]{
-		codec: codec, conf: conf, wheel: wheel.New(),
+		codec: codec, conf: conf, wheel: wheel.New(), memory: memory{limit: int64(conf.MaxBytes)},
 		giveUp: make(chan struct{}), redial: make(chan error, 1),
 		done:  make(chan struct{}),
 		links: make(map[*link[T]]struct{}), changed: make(chan struct{}),
@@ -222,7 +223,7 @@ func (c *Client[T]) delegateConf(l *link[T]) delegate.ClientConf {
 		Info: c.conf.Info, Compressions: compressions,
 		ConnConf: delegate.ConnConf{
 			Transport: c.conf.Transport, HelloTimeout: c.conf.SysDataReceiveTimeout,
-			WriteTimeout: c.conf.WriteTimeout, LastSeq: &c.lastSeq, Decode: l.decodeStream, Open: l.isOpen,
+			WriteTimeout: c.conf.WriteTimeout, LastSeq: &c.lastSeq, Decode: l.decodeStream, Open: l.isOpen, Budget: l.arriving,
 		},
 		MaxResultSize: c.conf.MaxResultSize, MaxInFlight: maxInFlight,
 		ServerInfo: c.conf.ServerInfo, CheckServerInfo: c.conf.CheckServerInfo,

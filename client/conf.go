@@ -85,6 +85,14 @@ type Conf struct {
 	// MaxResultSize is the largest encoded result that is taken, in bytes; a
 	// larger one fails its command. 0: 4 MiB.
 	MaxResultSize int
+	// MaxBytes is how many bytes of results the client holds: of those that are on
+	// their way in pieces, and of those that have come and that nobody has taken yet.
+	// A result for which there is no room is dropped, and fails its command alone, as
+	// base.ErrBusy. Up to 4 KiB of each command's results are not counted, so that
+	// small ones always find room. It is not less than MaxResultSize. transport.Plain
+	// does not count: there the client stops reading. 0: 256 MiB, or MaxResultSize if
+	// that is more.
+	MaxBytes int
 	// Backoff says how a client of NewReconnect spaces its attempts to connect.
 	Backoff Backoff
 	// StateCallback, if set, hears of every change of the client's state. The
@@ -129,6 +137,7 @@ const (
 	DefaultSessionKeepaliveTime  = 15 * time.Second
 	DefaultSessionKeepaliveIntvl = 5 * time.Second
 	DefaultCompressAbove         = 1 << 10 // bytes
+	DefaultMaxBytes              = 256 << 20
 )
 
 // withDefaults returns conf with defaults in place of zeros, or what is wrong
@@ -139,7 +148,7 @@ func (conf Conf) withDefaults() (Conf, error) {
 		"KeepaliveTime": int64(conf.KeepaliveTime), "KeepaliveIntvl": int64(conf.KeepaliveIntvl),
 		"SysDataReceiveTimeout": int64(conf.SysDataReceiveTimeout), "WriteTimeout": int64(conf.WriteTimeout),
 		"CompressAbove": int64(conf.CompressAbove),
-		"MaxInFlight":   int64(conf.MaxInFlight), "MaxResultSize": int64(conf.MaxResultSize),
+		"MaxInFlight":   int64(conf.MaxInFlight), "MaxResultSize": int64(conf.MaxResultSize), "MaxBytes": int64(conf.MaxBytes),
 		"Backoff.First": int64(conf.Backoff.First), "Backoff.Max": int64(conf.Backoff.Max), "Backoff.Reset": int64(conf.Backoff.Reset),
 	} {
 		if v < 0 {
@@ -160,6 +169,12 @@ func (conf Conf) withDefaults() (Conf, error) {
 	}
 	if conf.MaxResultSize == 0 {
 		conf.MaxResultSize = transport.DefaultMaxResultSize
+	}
+	if conf.MaxBytes == 0 {
+		conf.MaxBytes = max(DefaultMaxBytes, conf.MaxResultSize)
+	}
+	if conf.MaxBytes < conf.MaxResultSize {
+		return conf, confError(base.ErrConf, "MaxBytes is %d, and MaxResultSize %d: a result of that size could never come", conf.MaxBytes, conf.MaxResultSize)
 	}
 	if conf.Logger == nil {
 		conf.Logger = slog.Default()

@@ -34,7 +34,7 @@ func TestABadConf(t *testing.T) {
 		"Timeout": {Timeout: -1}, "SendTimeout": {SendTimeout: -1},
 		"KeepaliveTime": {KeepaliveTime: -1}, "KeepaliveIntvl": {KeepaliveIntvl: -1},
 		"SysDataReceiveTimeout": {SysDataReceiveTimeout: -1}, "WriteTimeout": {WriteTimeout: -1},
-		"MaxInFlight": {MaxInFlight: -1}, "MaxResultSize": {MaxResultSize: -1},
+		"MaxInFlight": {MaxInFlight: -1}, "MaxResultSize": {MaxResultSize: -1}, "MaxBytes": {MaxBytes: -1},
 		"Backoff.First": {Backoff: client.Backoff{First: -1}}, "Backoff.Max": {Backoff: client.Backoff{Max: -1}},
 		"Backoff.Reset": {Backoff: client.Backoff{Reset: -1}},
 	} {

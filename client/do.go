@@ -74,18 +74,16 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 		s.link.release(s)
 		return nil, failure
 	case !last && err == nil:
-		err = s.wrap(base.Unknown, base.ErrSeveralResults, "it sends several results: use Results or Send", nil)
+		result, err = nil, s.wrap(base.Unknown, base.ErrSeveralResults, "it sends several results: use Results or Send", nil)
 	}
 	s.leave()
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
+	return result, err
 }
 
 // leave is the end of an owner: the slot is released, if its command has ended,
 // or given up.
 func (s *slot[T]) leave() {
+	s.handedOver()
 	if _, left := s.giveUp(); !left {
 		s.link.release(s)
 	}

@@ -18,6 +18,7 @@ func (l *link[T]) run() {
 		if l.stopKeepalive != nil {
 			l.stopKeepalive() // its timer would hold the connection's buffers
 		}
+		l.arriving.end()
 		conn.Join()
 		l.detach(conn)
 		if !l.outlives() {

@@ -27,6 +27,7 @@ type link[T any] struct {
 	sessionTime time.Duration
 	redialer    *delegate.Redialer // resumes the session
 	fresh       *transport.Conn    // that the redialer has made
+	arriving    *arriving          // what is on its way over the connection; of the reader
 	asking      bool               // the server has yet to answer the list; of the reader
 	asked       int                // how many slots that has
 
@@ -202,6 +203,7 @@ func (l *link[T]) release(s *slot[T]) {
 	s.seq.Store(0)
 	s.mu.Unlock()
 	s.out.reset()
+	s.handedOver()
 	s.body.B, s.credit, s.next, s.from, s.pending = nil, 0, 0, 0, delivery{}
 	s.scratch.Reset()
 	s.compressed.Reset()

@@ -164,6 +164,7 @@ func (x *exchange[T]) Receive() (base.Result, error) {
 			}
 			continue
 		}
+		x.slot.handedOver()
 		switch {
 		case err != nil:
 			x.slot.leave()

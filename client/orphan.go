@@ -11,15 +11,24 @@ import (
 // UnexpectedResultCallback. They are its own copy.
 type orphan[T any] struct {
 	inbox
-	link *link[T] // nil: not known
+	link *link[T]
 	slot *slot[T] // to give credit back to; nil: nothing more can come
 	seq  base.Seq
 	cmd  base.Cmd[T] // nil: not known
 }
 
-// copy adds the items of b from the given one on, whose body begins at from.
+func newOrphan[T any](l *link[T], seq base.Seq, cmd base.Cmd[T]) orphan[T] {
+	return orphan[T]{inbox: inbox{memory: &l.client.memory}, link: l, seq: seq, cmd: cmd}
+}
+
+// copy adds the items of b from the given one on, whose body begins at from. Their
+// memory is o's then.
 func (o *orphan[T]) copy(b *inbox, next, from int) {
-	for _, it := range b.items[next:] {
+	o.held += b.held
+	b.held = 0
+	for i := range b.items[next:] {
+		it := b.items[next+i]
+		b.items[next+i].held = 0
 		if it.owned == nil && it.value == nil {
 			it.owned = bytes.Clone(b.bytes[from:it.end])
 			if it.owned == nil {
@@ -37,10 +46,14 @@ func (o *orphan[T]) copy(b *inbox, next, from int) {
 // slot's mu.
 func (c *Client[T]) orphan(o orphan[T]) (credit int) {
 	if c.conf.UnexpectedResultCallback == nil {
-		return len(o.items)
+		credit = len(o.items)
+		o.reset()
+		return credit
 	}
 	if len(o.items) > 0 {
 		c.orphans.add(o)
+	} else {
+		o.reset()
 	}
 	return 0
 }
@@ -53,12 +66,14 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 		if o.slot != nil {
 			o.slot.giveCredit(o.seq, told)
 		}
-		if rest := (orphan[T]{link: o.link, slot: o.slot, seq: o.seq, cmd: o.cmd}); told < len(o.items) {
+		defer o.reset()
+		if rest := newOrphan(o.link, o.seq, o.cmd); told < len(o.items) {
+			rest.slot = o.slot
 			rest.copy(&o.inbox, told, from)
 			c.orphans.add(rest)
 		}
 	}()
-	for _, it := range o.items {
+	for i, it := range o.items {
 		body := it.owned
 		if body == nil && it.value == nil && it.err == nil {
 			body = o.bytes[from:it.end]
@@ -66,6 +81,8 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 		}
 		told++
 		c.tellResult(o, it, body)
+		o.memory.give(it.held)
+		o.items[i].held, o.items[i].owned = 0, nil
 	}
 }
 
@@ -75,7 +92,7 @@ func (c *Client[T]) tellResult(o orphan[T], it item, body []byte) {
 		return
 	}
 	result := it.value
-	if it.compressed && o.link != nil {
+	if it.compressed {
 		plain, err := o.link.decompress(body)
 		if err != nil {
 			c.conf.Logger.Warn("a result that nobody waits for can't be decompressed", "seq", o.seq, "error", err)

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"bytes"
+
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
 )
@@ -81,6 +83,7 @@ func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 // accept hands a result over to whom it concerns. The caller holds the slot's mu, and
 // no longer does afterwards.
 func (l *link[T]) accept(conn *transport.Conn, s *slot[T], m *transport.Message) {
+	l.arriving.arrived(m.Reserved)
 	if m.Last && !l.completed.Load() {
 		l.completed.Store(true)
 	}
@@ -88,7 +91,7 @@ func (l *link[T]) accept(conn *transport.Conn, s *slot[T], m *transport.Message)
 		s.dropInputs()
 	}
 	if s.owner == nobody && !s.queued {
-		o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd, link: l}
+		o := newOrphan(l, base.Seq(s.seq.Load()), s.cmd)
 		s.mu.Unlock()
 		o.put(m)
 		if m.Last {
@@ -115,7 +118,8 @@ func tooEarly(m *transport.Message) error {
 	return transport.BrokenRule("a result, failure or credit came on slot %d, before the server had answered for it", m.Slot)
 }
 
-// put adds the result in m.
+// put adds the result in m, and takes over the memory that was reserved for it. Of a
+// result for which there is none, it adds how it failed.
 func (b *inbox) put(m *transport.Message) {
 	it := item{last: m.Last, err: m.Err, compressed: m.Compressed}
 	switch {
@@ -123,8 +127,15 @@ func (b *inbox) put(m *transport.Message) {
 	case m.Value != nil:
 		it.value, _ = m.Value.(base.Result)
 	case m.Owned:
-		it.owned = m.Body
+		it.owned, it.held = m.Body, m.Reserved
+	case len(b.bytes)+len(m.Body) <= keepInbox:
+		b.bytes = append(b.bytes, m.Body...)
+	case !b.memory.take(len(m.Body)):
+		it.err = b.memory.refusal(len(m.Body))
+	case len(m.Body) > keepInbox:
+		it.owned, it.held = bytes.Clone(m.Body), len(m.Body)
 	default:
+		b.held += len(m.Body)
 		b.bytes = append(b.bytes, m.Body...)
 	}
 	it.end = len(b.bytes)
@@ -195,7 +206,7 @@ func (l *link[T]) stray(m *transport.Message) error {
 	if m.Kind != transport.Result || m.Err != nil || m.Owned { // a large one is not worth its memory
 		return nil
 	}
-	o := orphan[T]{seq: m.Seq, link: l}
+	o := newOrphan(l, m.Seq, nil)
 	o.put(m)
 	l.client.orphan(o)
 	return nil

@@ -61,6 +61,7 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 				return yielded, err
 			}
 			yielded = true
+			s.handedOver()
 			if !yield(result, nil) || last {
 				return yielded, nil
 			}

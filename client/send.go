@@ -35,6 +35,7 @@ func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base
 type delivery struct {
 	result  base.AsyncResult
 	present bool
+	held    int  // bytes of memory that the result has
 	final   bool // nothing follows
 }
 
@@ -71,6 +72,7 @@ func (s *slot[T]) deliver(wait bool) bool {
 		case !delivered:
 			continue // something has changed
 		}
+		s.link.client.memory.give(s.pending.held)
 		s.pending = delivery{}
 		if final {
 			s.leave()
@@ -128,6 +130,9 @@ func (s *slot[T]) returnCredit() {
 func (s *slot[T]) advance() bool {
 	for {
 		if result, last, err, ok := s.pop(); ok {
+			if err == nil && !s.keep() {
+				result, err = nil, s.named(s.link.client.memory.refusal(s.size))
+			}
 			s.hold(result, err, last)
 			return true
 		}
@@ -164,12 +169,28 @@ func (s *slot[T]) advance() bool {
 	}
 }
 
+// keep takes the memory of the popped result, while it waits for its channel, if it has
+// become larger by decompression than what it has. It returns false if there is none.
+func (s *slot[T]) keep() bool {
+	more := s.size - max(s.holding, keepInbox)
+	if more <= 0 {
+		return true
+	}
+	if !s.link.client.memory.take(more) {
+		return false
+	}
+	s.holding += more
+	return true
+}
+
 func (s *slot[T]) hold(result base.Result, err error, last bool) {
 	s.pending = delivery{
+		held:    s.holding,
 		result:  base.AsyncResult{Seq: base.Seq(s.seq.Load()), Result: result, Err: err},
 		present: true,
 		final:   last || err != nil,
 	}
+	s.holding = 0
 	if s.pending.final {
 		s.mu.Lock()
 		s.final = true

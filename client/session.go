@@ -249,6 +249,7 @@ func (s *slot[T]) sendAgain(conn *transport.Conn) error {
 
 // connect says hello over nc, for a link that is new, or that resumes its session.
 func (c *Client[T]) connect(ctx context.Context, nc net.Conn, l *link[T], session *transport.Session) (*transport.Conn, transport.Hello, error) {
+	l.arriving = &arriving{memory: &c.memory} // the last connection's has ended
 	conf := c.delegateConf(l)
 	conf.Session = session
 	if c.conf.Credentials != nil {

@@ -36,6 +36,8 @@ type slot[T any] struct {
 	next    int // the item in out that is taken next
 	from    int // where its body begins
 	body    transport.Body
+	size    int // of the result that was popped last, once it was decompressed
+	holding int // bytes of memory that it has
 	credit  int // results taken for which no credit was given back yet
 	pending delivery
 
@@ -87,14 +89,17 @@ const (
 
 // inbox holds results that have come and were not taken yet.
 type inbox struct {
-	bytes []byte // the bodies, one behind the other
-	items []item
+	memory *memory
+	bytes  []byte // the small bodies, one behind the other
+	held   int    // bytes of memory, where those are more than keepInbox
+	items  []item
 }
 
 // item is one result.
 type item struct {
 	end        int         // in inbox.bytes
 	owned      []byte      // the body, where it is not in there
+	held       int         // bytes of memory that owned has
 	compressed bool        // the body is
 	value      base.Result // the result, where the transport has decoded it
 	err        *base.Error // why the result can't be taken
@@ -105,16 +110,23 @@ func (b *inbox) reset() {
 	if cap(b.bytes) > keepInbox {
 		b.bytes = nil
 	}
+	for i := range b.items {
+		b.memory.give(b.items[i].held)
+	}
+	b.memory.give(b.held)
+	b.held = 0
 	clear(b.items)
 	b.bytes, b.items = b.bytes[:0], b.items[:0]
 }
 
-// keepInbox is the capacity in bytes that a slot keeps between two commands.
+// keepInbox is the capacity in bytes that a slot keeps between two commands, and up to
+// which what is in an inbox is not counted.
 const keepInbox = 4 << 10
 
 func newSlot[T any](l *link[T], index int) *slot[T] {
 	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1)}
 	s.timer.Fire = s.expire
+	s.in.memory, s.out.memory = &l.client.memory, &l.client.memory
 	return s
 }
 
@@ -172,7 +184,7 @@ func (s *slot[T]) makeSpace() {
 }
 
 // pop decodes the next result in out. ok is false when there is none; out is
-// empty then.
+// empty then. The memory of the result is the slot's until it is handedOver.
 func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	if s.next == len(s.out.items) {
 		s.out.reset()
@@ -185,6 +197,9 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		s.body.B = s.out.bytes[s.from:it.end]
 	}
 	s.next, s.from = s.next+1, it.end
+	s.size, s.holding = len(s.body.B), it.held
+	it.owned, it.held = nil, 0
+	defer func() { s.body.B = nil }()
 	switch {
 	case it.err != nil:
 		return nil, it.last, s.named(it.err), true
@@ -196,11 +211,19 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		if s.body.B, tooLong = s.link.decompress(s.body.B); tooLong != nil {
 			return nil, it.last, s.named(tooLong), true
 		}
+		s.size = len(s.body.B)
 	}
 	if result, err = s.link.client.decode(s.cmd, &s.body); err != nil {
 		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
 	}
 	return result, it.last, err, true
+}
+
+// handedOver gives back the memory of the result that was popped last: it is its
+// user's now.
+func (s *slot[T]) handedOver() {
+	s.link.client.memory.give(s.holding)
+	s.holding = 0
 }
 
 // wrap makes the error that ends the slot's command. Of a codec's err that is an
@@ -273,10 +296,12 @@ func (s *slot[T]) giveUp() (outcome base.Outcome, left bool) {
 // leftovers takes all that has come for the command and was not taken. The owner
 // calls it, holding mu.
 func (s *slot[T]) leftovers() orphan[T] {
-	o := orphan[T]{seq: base.Seq(s.seq.Load()), cmd: s.cmd, link: s.link}
+	o := newOrphan(s.link, base.Seq(s.seq.Load()), s.cmd)
 	if s.pending.present && s.pending.result.Err == nil {
-		o.items = append(o.items, item{value: s.pending.result.Result})
+		o.items = append(o.items, item{value: s.pending.result.Result, held: s.pending.held})
+		s.pending.held = 0
 	}
+	s.link.client.memory.give(s.pending.held)
 	o.copy(&s.out, s.next, s.from)
 	o.copy(&s.in, 0, 0)
 	s.pending, s.next, s.from = delivery{}, 0, 0

@@ -64,7 +64,7 @@ func Connect(ctx context.Context, nc net.Conn, conf ClientConf) (*transport.Conn
 			return err
 		}
 		conn = newConn(nc, conf.Transport, transport.Options{
-			MaxBody: conf.MaxResultSize, MaxSlots: conf.MaxInFlight, Decode: conf.Decode, Open: conf.Open,
+			MaxBody: conf.MaxResultSize, MaxSlots: conf.MaxInFlight, Decode: conf.Decode, Open: conf.Open, Budget: conf.Budget,
 		}, conf.ConnConf)
 		// A server that refuses may close before it reads, so that the write
 		// fails; what it has to say counts more than that.
