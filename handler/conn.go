@@ -215,8 +215,11 @@ func (c *Conn[T]) countRefusal(refusal *base.Error) {
 
 func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
 	if m.Err != nil {
-		if m.Err.Code == base.ErrBusy {
+		switch m.Err.Code {
+		case base.ErrBusy:
 			c.countRefusal(m.Err)
+		case base.ErrTooLargeCmd:
+			c.handler.Counters.BadBodies.Add(1)
 		}
 		return m.Err
 	}

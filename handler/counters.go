@@ -8,6 +8,9 @@ type Counters struct {
 	// Shed commands were refused because too many ran; NoMemory ones because there
 	// was no memory for their body.
 	Shed, NoMemory atomic.Uint64
+	// BadBodies are commands that were refused for their body: it was too large,
+	// compressed or not, or the codec did not take it.
+	BadBodies atomic.Uint64
 	// Panics in commands and codecs.
 	Panics atomic.Uint64
 	// Floods are connections that ended because of too many pings, cancels, credits

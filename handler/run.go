@@ -22,7 +22,9 @@ func (x *command[T]) run() {
 	failure := x.start(seq)
 	if failure == nil {
 		cmd, failure = x.decode()
-		refused = failure != nil
+		if refused = failure != nil; refused {
+			x.session.handler.Counters.BadBodies.Add(1)
+		}
 	}
 	if failure == nil {
 		x.cmd = cmd

@@ -30,6 +30,7 @@ type Stats struct {
 	AcceptFailures  uint64
 	Shed            uint64 // commands that were refused because too many ran
 	NoMemory        uint64 // commands and inputs for which there was no memory
+	BadBodies       uint64 // commands whose body was too large, compressed or not, or refused by the codec
 	Panics          uint64
 	Floods          uint64 // connections that ended for pings, cancels, credits or inputs for nothing
 	Breaches        uint64 // connections that ended because their client broke another rule
@@ -63,7 +64,7 @@ func (t typed[T]) stats() Stats {
 	c := &t.h.Counters
 	s := Stats{
 		Running: t.h.Running(), Queued: t.h.Queued(), Bytes: t.h.Bytes(), KeptBytes: t.h.KeptBytes(),
-		Shed: c.Shed.Load(), NoMemory: c.NoMemory.Load(), Panics: c.Panics.Load(),
+		Shed: c.Shed.Load(), NoMemory: c.NoMemory.Load(), BadBodies: c.BadBodies.Load(), Panics: c.Panics.Load(),
 		Floods: c.Floods.Load(), Breaches: c.Breaches.Load(), SlowReaders: c.SlowReaders.Load(), Idle: c.Idle.Load(),
 		SessionsOpened: c.SessionsOpened.Load(), SessionsResumed: c.SessionsResumed.Load(),
 		SessionsExpired: c.SessionsExpired.Load(), SessionsEvicted: c.SessionsEvicted.Load(),

@@ -94,6 +94,47 @@ func TestConnectionsThatAreCounted(t *testing.T) {
 	})
 }
 
+// Commands whose body is no good are counted.
+func TestBadBodiesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{
+			ServerSettings: server.Settings{MaxCmdSize: 100}, Compressions: []transport.Compression{flate.New(1)},
+		}, nil)
+		packed, err := flate.New(1).Compress(nil, make([]byte, 1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc := h.dial()
+		b, err := wire.AppendClientHello(nil, wire.ClientHello{Compressions: []uint64{flate.ID}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.Write(b)
+		hearHello(t, nc)
+		for n, f := range []struct {
+			flags wire.Flags
+			body  []byte
+		}{
+			{0, make([]byte, 101)},
+			{wire.FlagMore, wire.AppendUvarint(nil, 101)}, // announced
+			{wire.FlagCompressed, packed},
+			{wire.FlagCompressed, []byte("no such thing")},
+			{0, []byte("unknown\n")},
+		} {
+			nc.Write(wire.AppendHeader(nil, wire.Header{Kind: wire.KindCommand, Flags: f.flags, Slot: uint64(n), Length: len(f.body)}))
+			nc.Write(f.body)
+			synctest.Wait()
+			if s := h.Stats(); s.BadBodies != uint64(n+1) || s.Breaches != 0 {
+				t.Errorf("after %d: %+v", n+1, s)
+			}
+		}
+		h.echoes(h.client())
+		if s := h.Stats(); s.BadBodies != 5 {
+			t.Errorf("one that is good counts: %+v", s)
+		}
+	})
+}
+
 // Refused hellos are counted by their reason.
 func TestRefusedHellosAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
