@@ -45,6 +45,8 @@ const (
 	heapSlack = 2 << 20
 )
 
+var quiet = slog.New(slog.DiscardHandler)
+
 // violation is what went wrong. missing is true where a counter did not count, or a user
 // did not see the error.
 type violation struct {
@@ -133,7 +135,7 @@ func (a *arena) run() {
 	for _, end := range slices.Backward(a.after) {
 		end()
 	}
-	a.after = nil
+	a.after, a.seen = nil, map[side][]error{}
 	close(a.world.stop)
 	if a.mode == draining {
 		if late := <-a.shutdown; late > 0 {
@@ -162,11 +164,14 @@ func (a *arena) judge(before map[string]uint64) {
 		}
 	}
 	a.mu.Lock()
-	seen := map[side][]error{atServer: slices.Clone(a.seen[atServer]), atClient: slices.Clone(a.seen[atClient])}
+	seen := map[side][]error{}
+	for who, errs := range a.seen {
+		seen[who] = slices.Clone(errs)
+	}
 	a.mu.Unlock()
 	for _, sight := range a.row.sees {
 		if !slices.ContainsFunc(seen[sight.who], sight.is) {
-			a.miss("the %s's user has not seen %q, but %q", sight.who, sight.err, few(seen[sight.who]))
+			a.miss("%s has not seen %q, but %q", sight.who, sight.err, few(seen[sight.who]))
 		}
 	}
 }
@@ -318,7 +323,7 @@ func (a *arena) connect(conf client.Conf) (*client.Client[*world], error) {
 	if err != nil {
 		return nil, err
 	}
-	conf.Logger = slog.New(slog.DiscardHandler)
+	conf.Logger = quiet
 	c, err := client.New(context.Background(), clientCodec{}, nc, conf)
 	a.saw(atClient, err)
 	if err == nil {
@@ -330,9 +335,11 @@ func (a *arena) connect(conf client.Conf) (*client.Client[*world], error) {
 // reconnecting makes a client that reconnects, with a session if conf says so. Its
 // changes of state are seen.
 func (a *arena) reconnecting(dial client.Dialer, conf client.Conf) (*client.Client[*world], error) {
-	conf.Logger = slog.New(slog.DiscardHandler)
-	conf.StateCallback = func(change client.StateChange) { a.saw(atClient, change.Err) }
-	c, err := client.NewReconnect(context.Background(), clientCodec{}, dial, conf)
+	conf.Logger = quiet
+	conf.StateCallback = func(change client.StateChange) { a.saw(atState, change.Err) }
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := client.NewReconnect(ctx, clientCodec{}, dial, conf)
 	a.saw(atClient, err)
 	if err == nil {
 		a.atEnd(func() { c.Close() })
@@ -346,12 +353,18 @@ func (a *arena) do(c *client.Client[*world], cmd command) error {
 }
 
 func (a *arena) doWithin(within time.Duration, c *client.Client[*world], cmd command) error {
+	if c == nil {
+		return errNoClient
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	_, err := c.Do(ctx, cmd)
 	a.saw(atClient, err)
 	return err
 }
+
+// errNoClient is what commands get where a server that was shut down let no client in.
+var errNoClient = &base.Error{Outcome: base.NotSent, Message: "there is no client"}
 
 // start is do in a goroutine of its own.
 func (a *arena) start(c *client.Client[*world], cmd command) <-chan error {

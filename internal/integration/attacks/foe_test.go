@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"log/slog"
 	"net"
 
 	"github.com/cmdstream/cmdstream/client"
@@ -32,7 +31,7 @@ func (a *arena) foe(script func(*foe)) net.Conn {
 
 // over makes a client over a connection. The error is seen.
 func (a *arena) over(nc net.Conn, conf client.Conf) (*client.Client[*world], error) {
-	conf.Logger = slog.New(slog.DiscardHandler)
+	conf.Logger = quiet
 	c, err := client.New(context.Background(), clientCodec{}, nc, conf)
 	a.saw(atClient, err)
 	if err == nil {

@@ -81,22 +81,23 @@ func frames() []row {
 		},
 		{
 			name: "deeply nested body", limit: "`json.Format.MaxDepth`, 100",
-			conf:   func(l *limits) { l.format.MaxDepth = 50 },
-			lift:   func(l *limits) { l.format.MaxDepth = 100_000 },
-			attack: nestedBody,
-			sees:   []sight{{atClient, base.ErrDecode, base.Rejected}},
-			also:   []string{"TestUnmarshalRefuses"},
+			conf:     func(l *limits) { l.format.MaxDepth = 50 },
+			lift:     func(l *limits) { l.format.MaxDepth = 100_000 },
+			attack:   nestedBody,
+			counters: []string{"BadBodies"},
+			sees:     []sight{{atClient, base.ErrDecode, base.Rejected}},
+			also:     []string{"TestUnmarshalRefuses"},
 		},
 		{
-			name: "a body that is no command", limit: "the codec; `Strict` closes the connection",
-			conf:   func(l *limits) { l.server.Strict = true },
-			lift:   func(l *limits) { l.server.Strict = false },
-			attack: noCommand,
+			name: "a body that is no command", limit: "the codec, with `Strict` the connection too",
+			conf:     func(l *limits) { l.server.Strict = true },
+			lift:     func(l *limits) { l.server.Strict = false },
+			attack:   noCommand,
+			counters: []string{"BadBodies"},
 			sees: []sight{
 				{atClient, base.ErrDecode, base.Rejected},
 				{atServer, base.ErrDecode, base.Unknown},
 			},
-			also: []string{"TestStrict"},
 		},
 	}
 }

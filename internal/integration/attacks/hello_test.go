@@ -90,7 +90,7 @@ func hellos() []row {
 			},
 			attack:   reconnectStorm,
 			counters: []string{"FullHellos", "Idle"},
-			sees:     []sight{{atClient, base.ErrFull, base.Rejected}},
+			sees:     []sight{{atState, base.ErrFull, base.Rejected}},
 			note:     "a wait, then all goes on",
 			also:     []string{"TestBackoff", "TestRetryAfter"},
 		},

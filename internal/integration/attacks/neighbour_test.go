@@ -3,7 +3,6 @@ package attacks
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +25,7 @@ func (a *arena) newNeighbour() *neighbour {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	conf := client.Conf{Logger: slog.New(slog.DiscardHandler)}
+	conf := client.Conf{Logger: quiet}
 	if a.limits.server.Authenticate != nil {
 		conf.Credentials = func(context.Context) ([]byte, error) { return []byte("neighbour"), nil }
 	}

@@ -6,6 +6,7 @@ package attacks
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -50,22 +51,22 @@ type row struct {
 type sight struct {
 	who     side
 	err     error
-	outcome base.Outcome // of a command; for a client
+	outcome base.Outcome // of a command, or of a client's hello
 }
 
-// side is the one that sees an error: the server's user, by LostConnCallback or the
-// log, or a client's.
+// side is the one that sees an error.
 type side string
 
 const (
-	atServer side = "server"
-	atClient side = "client"
+	atServer side = "server"          // by LostConnCallback, or the log
+	atClient side = "client"          // by the end of a command, or of the hello
+	atState  side = "`StateCallback`" // the client's
 )
 
 // rows are all attacks, as docs/reliability.md lists them.
 func rows() []row {
 	var all []row
-	for _, some := range [][]row{hellos(), frames(), floods(), memories(), sessions(), lives()} {
+	for _, some := range [][]row{hellos(), frames(), floods(), memories(), sessions(), streams(), lives()} {
 		all = append(all, some...)
 	}
 	return all
@@ -116,8 +117,8 @@ func TestRows(t *testing.T) {
 		if (r.lift == nil) == (r.why == "") {
 			t.Errorf("%s: either its limit is lifted, or it says why that can't be", r.name)
 		}
-		if len(r.counters)+len(r.sees) == 0 {
-			t.Errorf("%s: nothing is counted, and nobody sees anything", r.name)
+		if len(r.counters)+len(r.sees) == 0 || len(r.sees) == 0 && r.note == "" {
+			t.Errorf("%s: nothing is counted, or nobody sees anything", r.name)
 		}
 		for _, counter := range r.counters {
 			if _, has := stats.FieldByName(counter); !has {
@@ -125,4 +126,19 @@ func TestRows(t *testing.T) {
 			}
 		}
 	}
+	for _, name := range strings.Split(wanted, "; ") {
+		if !names[name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
 }
+
+// wanted are the attacks and faults that must be there.
+const wanted = "stalled hello; TLS handshake flood; descriptors exhausted; connection cap; reconnect storm; " +
+	"half-open link; oversized length; bad varint; cut at every byte; flipped bits; one byte a second; " +
+	"decompression bomb; deeply nested body; unknown version or kind; ping flood; cancel flood; reset flood; " +
+	"credit flood or overflow; tiny credits; slow reader; in-flight exhaustion; session-table exhaustion; " +
+	"stolen session id; duplicate or skipped slot; result after last; two connections on one session; " +
+	"late frame for a reused slot; server killed before, during and after running a command; " +
+	"panic in command, codec, callback; clock jump; long pause of either side; one-way and two-way partition; " +
+	"partial writes; old connection's bytes after the new one is up; drain during all of these"

@@ -56,6 +56,7 @@ func (r result) LastOne() bool { return r.Last }
 type world struct {
 	mu   sync.Mutex // protects what follows
 	ran  map[int]int
+	at   time.Time     // when the last command came
 	stop chan struct{} // ends the stubborn ones
 }
 
@@ -67,10 +68,11 @@ func (w *world) times(number int) int {
 	return w.ran[number]
 }
 
-func (c command) Exec(ctx context.Context, _ time.Time, seq base.Seq, w *world, proxy base.Proxy) error {
+func (c command) Exec(ctx context.Context, at time.Time, seq base.Seq, w *world, proxy base.Proxy) error {
 	if c.Number != 0 {
 		w.mu.Lock()
 		w.ran[c.Number]++
+		w.at = at
 		w.mu.Unlock()
 	}
 	r := result{N: c.N, Last: true}
@@ -78,7 +80,7 @@ func (c command) Exec(ctx context.Context, _ time.Time, seq base.Seq, w *world, 
 	case echo, nested:
 		r.Body = c.Body
 	case grow:
-		r.Body = make([]byte, c.N)
+		r.Body = make([]byte, min(c.N, 1<<20)) // N may be a flipped bit's
 	case count:
 		for n := range c.N {
 			if err := proxy.Send(seq, result{N: n + 1, Last: n+1 == c.N}); err != nil {
@@ -130,6 +132,9 @@ func appendResult(dst []byte, r result) []byte {
 	return append(dst, r.Body...)
 }
 
+// poisonous is an N at which the client's codec panics.
+const poisonous = 666
+
 type clientCodec struct{}
 
 func (clientCodec) Encode(cmd base.Cmd[*world], w transport.Writer) error {
@@ -145,6 +150,9 @@ func (clientCodec) Decode(r transport.Reader) (base.Result, error) {
 	n, err := binary.ReadUvarint(r)
 	if err != nil {
 		return nil, err
+	}
+	if n == poisonous {
+		panic("the client's codec, on purpose")
 	}
 	body, err := io.ReadAll(r)
 	return result{N: int(n), Last: last == 1, Body: body}, err

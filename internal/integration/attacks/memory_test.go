@@ -1,0 +1,207 @@
+package attacks
+
+import (
+	"bytes"
+	stdflate "compress/flate"
+	"errors"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/compress/flate"
+	"github.com/cmdstream/cmdstream/transport"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// memories are attacks on memory.
+func memories() []row {
+	compressed := func(l *limits) {
+		l.server.Compressions = []transport.Compression{flate.New(0)}
+		l.client.Compressions = l.server.Compressions
+	}
+	return []row{
+		{
+			name: "a large command", limit: "`MaxCmdSize`, 4 MiB",
+			conf:     func(l *limits) { l.server.ServerSettings.MaxCmdSize = 10_000 },
+			lift:     func(l *limits) { l.server.ServerSettings.MaxCmdSize = 1 << 20 },
+			attack:   largeCommand,
+			counters: []string{"BadBodies"},
+			sees:     []sight{{atClient, base.ErrTooLargeCmd, base.Rejected}},
+			also:     []string{"TestSettingsAreAnnouncedAndEnforced"},
+		},
+		{
+			name: "many large commands", limit: "`MaxConnBytes`, 64 MiB a connection",
+			conf:     func(l *limits) { l.server.MaxConnBytes = 100_000 },
+			lift:     func(l *limits) { l.server.MaxConnBytes = 100 << 20 },
+			attack:   func(a *arena) { manyLargeCommands(a, 1, 10, 100_000) },
+			counters: []string{"NoMemory"},
+			sees:     []sight{{atClient, base.ErrBusy, base.Rejected}},
+			also:     []string{"TestMemoryIsBounded"},
+		},
+		{
+			name: "many clients with large commands", limit: "`MaxBytes`, 512 MiB a server",
+			conf:     func(l *limits) { l.server.MaxBytes = 100_000 },
+			lift:     func(l *limits) { l.server.MaxBytes = 100 << 20 },
+			attack:   func(a *arena) { manyLargeCommands(a, 10, 1, 100_000) },
+			counters: []string{"NoMemory"},
+			sees:     []sight{{atClient, base.ErrBusy, base.Rejected}},
+			also:     []string{"TestMemoryIsBounded"},
+		},
+		{
+			name: "a large result", limit: "`client.Conf.MaxResultSize`, 4 MiB",
+			conf:   func(l *limits) { l.client.MaxResultSize = 10_000 },
+			lift:   func(l *limits) { l.client.MaxResultSize = 1 << 20 },
+			attack: largeResult,
+			sees:   []sight{{atClient, base.ErrTooLargeResult, base.Failed}},
+			also:   []string{"TestAResultThatIsTooLarge"},
+		},
+		{
+			name: "decompression bomb", limit: "`MaxCmdSize` and `client.Conf.MaxResultSize`, while it is made",
+			conf: func(l *limits) {
+				compressed(l)
+				l.server.ServerSettings.MaxCmdSize, l.client.MaxResultSize = 50_000, 50_000
+			},
+			lift:     func(l *limits) { l.server.ServerSettings.MaxCmdSize, l.client.MaxResultSize = 8<<20, 8<<20 },
+			attack:   bomb,
+			counters: []string{"BadBodies"},
+			sees: []sight{
+				{atClient, base.ErrTooLargeCmd, base.Rejected},
+				{atClient, base.ErrTooLargeResult, base.Failed},
+			},
+			also: []string{"TestABomb", "TestCompression"},
+		},
+		{
+			name: "a slow user of results", limit: "the credit: 64 results, or the channel's room",
+			why:      "a user that takes the results is the other case: then the command ends",
+			attack:   slowUser,
+			counters: []string{"Running"},
+			note:     "its own command waits; others on the connection go on",
+			also:     []string{"TestASlowLoopStallsItsOwnCommandOnly"},
+		},
+	}
+}
+
+func largeCommand(a *arena) {
+	c, err := a.connect(a.limits.client)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for i := range 4 {
+		a.do(c, command{Op: echo, Body: make([]byte, 20_000)})
+		if i == 1 {
+			a.middle()
+		}
+	}
+	// One that is announced, by a client that does not ask.
+	p := a.peer(wire.ClientHello{})
+	p.send(wire.KindCommand, wire.FlagMore, 0, wire.AppendUvarint(nil, 1<<20))
+	told := a.until(func() bool { return len(p.failed()) > 0 })
+	a.expect(told && errors.Is(p.failed()[0], base.ErrTooLargeCmd), "a large announcement is answered by %v", p.failed())
+}
+
+// manyLargeCommands announces commands of 60,000 bytes, and sends all but the last
+// byte.
+func manyLargeCommands(a *arena, clients, each, limit int) {
+	for i := range clients {
+		p := a.peer(wire.ClientHello{})
+		for slot := range each {
+			p.send(wire.KindCommand, wire.FlagMore, slot, append(wire.AppendUvarint(nil, 60_000), make([]byte, 59_999)...))
+			if i*each+slot == clients*each/2 {
+				a.middle()
+			}
+		}
+	}
+	a.counted("NoMemory", 1)
+	if held := a.server.Stats().Bytes; held > limit {
+		a.miss("%d bytes are held", held)
+	}
+}
+
+func largeResult(a *arena) {
+	c, err := a.connect(a.limits.client)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for i := range 4 {
+		a.do(c, command{Op: grow, N: 20_000})
+		a.do(c, command{Op: grow, N: 200_000})
+		if i == 1 {
+			a.middle()
+		}
+	}
+	// A server that does not hold to what the client has said.
+	_, done := a.talk(command{Op: echo}, func(f *foe, slot int) {
+		f.send(wire.KindResult, wire.FlagLast, slot, make([]byte, 20_000))
+	})
+	err = <-done
+	a.expect(errors.Is(err, base.ErrTooLargeResult), "a server's large result is %v", err)
+}
+
+// zeros is so many of them, compressed.
+func zeros(n int) []byte {
+	var b bytes.Buffer
+	w, _ := stdflate.NewWriter(&b, stdflate.BestCompression)
+	w.Write(make([]byte, n))
+	w.Close()
+	return b.Bytes()
+}
+
+func bomb(a *arena) {
+	packed := zeros(4 << 20)
+	if len(packed) > 30_000 {
+		a.t.Fatalf("the bomb has %d bytes", len(packed))
+	}
+	p := a.peer(wire.ClientHello{Compressions: []uint64{1}})
+	p.send(wire.KindCommand, wire.FlagCompressed, 0, packed)
+	a.until(func() bool { _, ends := p.heard(0); return ends > 0 })
+	a.middle()
+	c, err := a.over(a.foe(func(f *foe) {
+		f.hello(wire.ServerHello{Compression: 1})
+		if slot, _, ok := f.command(); ok {
+			f.send(wire.KindResult, wire.FlagLast|wire.FlagCompressed, slot, packed)
+		}
+		f.rest()
+	}), a.limits.client)
+	if err == nil {
+		a.do(c, command{Op: echo})
+	}
+}
+
+func slowUser(a *arena) {
+	c, err := a.connect(a.limits.client)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	results := make(chan base.AsyncResult, 1)
+	if _, err := c.Send(command{Op: count, N: 1000}, results); err != nil {
+		a.t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	a.atEnd(func() { close(stop) })
+	if a.lifted() {
+		go func() {
+			for {
+				select {
+				case <-results:
+				case <-stop:
+					return
+				}
+			}
+		}()
+	}
+	time.Sleep(settleTime)
+	others(a, c)
+	a.middle()
+	others(a, c)
+}
+
+// others checks that other commands of a client go on.
+func others(a *arena, c *client.Client[*world]) {
+	for range 100 {
+		begin := time.Now()
+		err := a.do(c, command{Op: echo})
+		if took := time.Since(begin); a.mode != draining && (err != nil || took > slowest) {
+			a.fail("another command of the client took %v: %v", took, err)
+		}
+	}
+}
