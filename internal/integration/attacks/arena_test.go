@@ -132,10 +132,7 @@ func (a *arena) run() {
 	if a.mode != draining {
 		a.judge(before)
 	}
-	for _, end := range slices.Backward(a.after) {
-		end()
-	}
-	a.after, a.seen = nil, map[side][]error{}
+	a.clean()
 	close(a.world.stop)
 	if a.mode == draining {
 		if late := <-a.shutdown; late > 0 {
@@ -153,6 +150,19 @@ func (a *arena) run() {
 		n.leave()
 	}
 	a.server.Close()
+}
+
+// clean ends the attack, and lets go of what it has left.
+func (a *arena) clean() {
+	a.mu.Lock()
+	after := a.after
+	a.mu.Unlock()
+	for _, end := range slices.Backward(after) {
+		end()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.after, a.seen = nil, map[side][]error{}
 }
 
 // judge holds what has happened against the row.
