@@ -8,11 +8,12 @@ T = 10s
 SEEDS = 500
 SEED =
 RERUN = 100
+CLIENTS = 10000
 
 CHECK = go run ./tools/check
 COVERAGE = .coverage/profile
 
-.PHONY: help test lint fmt fuzz cuts chaos soak mutants bench demo
+.PHONY: help test lint fmt fuzz cuts chaos soak storm mutants bench demo
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -70,8 +71,11 @@ cuts: ## cut a dialogue at every byte, each way, in each manner
 chaos: ## run SEEDS=500 random programs under random faults, or SEED=n RERUN=100
 	SEEDS=$(SEEDS) SEED=$(SEED) RERUN=$(RERUN) go test -count=1 -timeout=60m -v -run 'TestChaos|TestHistories' ./internal/integration/faults
 
-soak: ## a session over sockets that break every few milliseconds, for T=10s
-	SOAK=$(T) go test -count=1 -timeout=0 -v -run TestASessionOverSocketsThatBreak ./internal/integration
+soak: ## sockets that break every few milliseconds, for T=10s with a session, and without
+	SOAK=$(T) go test -count=1 -timeout=0 -v -run TestSocketsThatBreak ./internal/integration
+
+storm: ## CLIENTS=10000 lose their connections at once, and come back
+	CLIENTS=$(CLIENTS) go test -count=1 -timeout=10m -v -run TestAllClientsComeBack ./internal/integration
 
 mutants: ## plant small faults one by one, and see that the tests notice each
 	go run ./tools/mutants

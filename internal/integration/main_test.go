@@ -1,6 +1,6 @@
 // Package integration_test runs the library over real sockets: every network
-// with every codec and every wire, peers that do not belong together, and server
-// and client in two processes.
+// with every codec and every wire, peers that do not belong together, and servers
+// and clients in processes of their own, which are killed, stopped and starved.
 package integration_test
 
 import (
@@ -11,8 +11,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serverProcess) != "" {
-		os.Exit(runServerProcess())
+	if role := os.Getenv(processRole); role != "" {
+		os.Exit(runProcess(role))
 	}
 	leak.Main(m)
 }

@@ -1,15 +1,12 @@
 package integration_test
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,11 +15,114 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-// serverProcess is the environment variable that makes the test binary a server.
-const serverProcess = "CMDSTREAM_SERVER_PROCESS"
+// processRole is the environment variable that makes the test binary a process of
+// a test, and says which.
+const processRole = "CMDSTREAM_PROCESS"
 
-// serverConf is what the server's process reads from its input, as JSON. It then
-// prints its address, and serves until the input ends.
+// runProcess is the main function of a process: it reads its configuration, and then
+// requests, from its input, as JSON, and answers on its output. It ends when its input
+// does, so that none is left over when the test is killed.
+func runProcess(role string) int {
+	roles := map[string]func(in *json.Decoder, out *json.Encoder) error{
+		"desk": serveDesk, "book": serveBook, "load": runLoad,
+	}
+	if err := roles[role](json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)); err != nil {
+		fmt.Fprintf(os.Stderr, "the process %s: %v\n", role, err)
+		return 1
+	}
+	return 0
+}
+
+// process is a process of a test, which ends with it.
+type process struct {
+	cmd           *exec.Cmd
+	stdin, stdout io.Closer
+	in            *json.Encoder // to stdin
+	out           *json.Decoder // from stdout
+	ended         chan struct{} // closed once err is set
+	err           error
+}
+
+func startProcess(t *testing.T, role string, conf any) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	// With the race detector a process sleeps for a second before it ends.
+	cmd.Env = append(os.Environ(), processRole+"="+role, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	cmd.Stderr = os.Stderr
+	dieWithParent(cmd)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not StdoutPipe: what a process has said is to be read when it has ended, too.
+	stdout, theirs, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = theirs
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd, stdin, stdout, json.NewEncoder(stdin), json.NewDecoder(stdout), make(chan struct{}), nil}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		select {
+		case <-p.ended: // by kill, or by end
+		default:
+			p.end(t)
+		}
+		stdout.Close()
+	})
+	if err := p.in.Encode(conf); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// read reads what the process says next.
+func (p *process) read(t *testing.T, into any) {
+	t.Helper()
+	if err := p.out.Decode(into); err != nil {
+		t.Fatalf("the process has no answer: %v", err)
+	}
+}
+
+// ask sends a request, and reads the answer.
+func (p *process) ask(t *testing.T, request string, into any) {
+	t.Helper()
+	if err := p.in.Encode(request); err != nil {
+		t.Fatal(err)
+	}
+	p.read(t, into)
+}
+
+// kill ends the process at once, as kill -9 does.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// end lets the process end by itself.
+func (p *process) end(t *testing.T) {
+	t.Helper()
+	p.stdin.Close()
+	select {
+	case <-p.ended:
+	case <-time.After(20 * time.Second):
+		p.kill()
+	}
+	if p.err != nil {
+		t.Error("the process:", p.err)
+	}
+}
+
+// serverConf is the configuration of the desk's process, which serves at an address,
+// and tells that.
 type serverConf struct {
 	Addr    string
 	Codec   string
@@ -31,18 +131,9 @@ type serverConf struct {
 	Clients []byte    // the certificate that clients must have; nil: none
 }
 
-func runServerProcess() int {
-	if err := serveProcess(os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "the server's process:", err)
-		return 1
-	}
-	return 0
-}
-
-func serveProcess(in io.Reader, out io.Writer) error {
-	decoder := json.NewDecoder(in)
+func serveDesk(in *json.Decoder, out *json.Encoder) error {
 	var conf serverConf
-	if err := decoder.Decode(&conf); err != nil {
+	if err := in.Decode(&conf); err != nil {
 		return err
 	}
 	used := server.Conf[*desk]{Logger: quiet, Transport: transport.Plain}
@@ -63,9 +154,9 @@ func serveProcess(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, listener.Addr())
+	out.Encode(listener.Addr().String())
 	go s.Serve(listener)
-	decoder.Decode(new(any)) // waits for the end
+	in.Decode(new(any)) // waits for the end
 	return s.Close()
 }
 
@@ -78,49 +169,12 @@ func codecsNamed(name string) codecs {
 	panic("there are no codecs called " + name)
 }
 
-// startServer starts a server's process, and returns its address and what kills
-// it. It ends with the test.
+// startServer starts a desk's process, and returns its address and what kills it.
 func startServer(t *testing.T, conf serverConf) (addr string, kill func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), serverProcess+"=1")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	killed := false
-	kill = func() {
-		killed = true
-		cancel()
-		cmd.Wait()
-	}
-	t.Cleanup(func() {
-		if killed {
-			return
-		}
-		in.Close() // also if this process is killed, so that none is left over
-		time.AfterFunc(10*time.Second, cancel)
-		if err := cmd.Wait(); err != nil {
-			t.Error("the server's process:", err)
-		}
-	})
-	if err := json.NewEncoder(in).Encode(conf); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal("the server's process printed no address:", err)
-	}
-	return strings.TrimSpace(line), kill
+	p := startProcess(t, "desk", conf)
+	p.read(t, &addr)
+	return addr, p.kill
 }
 
 // Server and client in two processes do all that one process can.

@@ -1,0 +1,47 @@
+package integration_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// usage is what a process uses.
+type usage struct {
+	HeapMiB     float64
+	Goroutines  int
+	Descriptors int // -1: the system does not tell
+}
+
+func usageNow() usage {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	u := usage{float64(m.HeapAlloc) / (1 << 20), runtime.NumGoroutine(), -1}
+	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
+		u.Descriptors = len(files)
+	}
+	return u
+}
+
+func (u usage) String() string {
+	return fmt.Sprintf("%.1f MiB of heap, %d goroutines, %d descriptors", u.HeapMiB, u.Goroutines, u.Descriptors)
+}
+
+// wantBack fails the test if what a process uses does not go back soon to what it was
+// before, but for some goroutines that a server keeps for further commands.
+func wantBack(t *testing.T, before usage, now func() usage, goroutines int) {
+	t.Helper()
+	var after usage
+	for range 50 {
+		after = now()
+		if after.HeapMiB <= before.HeapMiB+4 && after.Goroutines <= before.Goroutines+goroutines && after.Descriptors <= before.Descriptors {
+			t.Logf("before: %v; afterwards: %v", before, after)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("before: %v; afterwards: %v", before, after)
+}
