@@ -404,6 +404,10 @@ func (w watcher) Handle(_ context.Context, record slog.Record) error {
 // countGoroutines counts goroutines, but for those that a server's pool has parked.
 func countGoroutines() int {
 	synctest.Wait()
+	return liveGoroutines()
+}
+
+func liveGoroutines() int {
 	b := stacks
 	n := 0
 	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {

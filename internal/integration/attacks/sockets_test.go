@@ -1,0 +1,261 @@
+package attacks
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/server"
+)
+
+// The same attacks in real time, over loopback sockets, beside honest clients: eight
+// callers on two connections, each with one command at a time, as fast as they are
+// answered. The attacker shares two cores with them, so each attack is paced: so and so
+// many connections or commands a second, which it says. A round is a while without the
+// attack and a while with it; what counts is the median of the rounds.
+const (
+	callers     = 8
+	connections = 2
+	// leastThroughput and mostP99 are what honest clients are promised, as shares of
+	// what they have without the attack.
+	leastThroughput = 0.80
+	mostP99         = 2.0
+)
+
+// siege is an attack over sockets.
+type siege struct {
+	name    string
+	pace    string // in words
+	conf    func(*server.Conf[*world])
+	attack  func(*field) // until its ctx ends
+	counter string
+}
+
+// field is a server on a socket, and who is there.
+type field struct {
+	ctx     context.Context
+	address string
+	tls     bool
+}
+
+// TestAttacksOverSockets measures what the attacks cost honest clients. Without
+// ATTACKS=duration, the length of each half of a round, it is short and holds nobody to
+// the promise: other work on the machine would break it.
+func TestAttacksOverSockets(t *testing.T) {
+	length, rounds, promised := 30*time.Millisecond, 1, false
+	if text := os.Getenv("ATTACKS"); text != "" {
+		var err error
+		if length, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+		rounds, promised = 5, true
+		if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
+			rounds = n
+		}
+		fmt.Printf("%s, %d cores, %d rounds of %v without and %v with each attack\n", runtime.Version(), runtime.GOMAXPROCS(0), rounds, length, length)
+		fmt.Printf("%-28s %-34s %20s %20s %6s %6s %8s %13s %13s\n", "", "", "without", "with", "", "", "", "goroutines", "heap, MiB")
+		fmt.Printf("%-28s %-34s %10s %9s %10s %9s %6s %6s %8s %6s %6s %6s %6s\n",
+			"attack", "pace", "a second", "p99", "a second", "p99", "kept", "p99 x", "counted", "before", "after", "before", "after")
+	}
+	for _, s := range sieges() {
+		t.Run(s.name, func(t *testing.T) {
+			m := s.measure(t, length, rounds)
+			if !promised {
+				return
+			}
+			fmt.Println(m.line(s))
+			if m.kept < leastThroughput {
+				t.Errorf("honest clients keep %.0f %% of their throughput", 100*m.kept)
+			}
+			if m.slower > mostP99 {
+				t.Errorf("the p99 of honest clients is %.1f times as long", m.slower)
+			}
+		})
+	}
+}
+
+// measured is what came of a siege: medians of the rounds.
+type measured struct {
+	without, with    load
+	kept, slower     float64
+	counted          uint64
+	goroutines, heap [2]int // before, after
+}
+
+// load is what honest clients got done.
+type load struct {
+	perSecond float64
+	p99       time.Duration
+}
+
+func (m measured) line(s siege) string {
+	return fmt.Sprintf("%-28s %-34s %10.0f %9v %10.0f %9v %5.0f%% %6.2f %8d %6d %6d %6.1f %6.1f", s.name, s.pace,
+		m.without.perSecond, m.without.p99.Round(time.Microsecond), m.with.perSecond, m.with.p99.Round(time.Microsecond),
+		100*m.kept, m.slower, m.counted, m.goroutines[0], m.goroutines[1], float64(m.heap[0])/(1<<20), float64(m.heap[1])/(1<<20))
+}
+
+// measure lays the siege, in rounds.
+func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measured) {
+	conf := server.Conf[*world]{Logger: quiet}
+	if s.conf != nil {
+		s.conf(&conf)
+	}
+	w := newWorld()
+	defer close(w.stop)
+	srv, err := server.New(serverCodec{}, w, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	defer srv.Close()
+	f := &field{address: l.Addr().String(), tls: conf.TLSConfig != nil}
+	var clients []*client.Client[*world]
+	for range connections {
+		nc, err := f.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := client.New(context.Background(), clientCodec{}, nc, client.Conf{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		clients = append(clients, c)
+	}
+	drive(t, clients, length) // all is warm afterwards
+	m.goroutines[0], m.heap[0] = idle()
+	var without, with []load
+	var kept, slower []float64
+	for range rounds {
+		before := drive(t, clients, length)
+		ctx, cancel := context.WithCancel(context.Background())
+		var attacker sync.WaitGroup
+		under := *f
+		under.ctx = ctx
+		attacker.Go(func() { s.attack(&under) })
+		time.Sleep(length / 4) // it gets going
+		during := drive(t, clients, length)
+		for until := time.Now().Add(patienceOverSockets); stats(srv)[s.counter] == 0 && time.Now().Before(until); {
+			time.Sleep(10 * time.Millisecond) // a short one has had no effect yet
+		}
+		cancel()
+		attacker.Wait()
+		time.Sleep(length / 2) // its connections go
+		without, with = append(without, before), append(with, during)
+		kept = append(kept, during.perSecond/before.perSecond)
+		slower = append(slower, float64(during.p99)/float64(before.p99))
+	}
+	m.without, m.with = medianLoad(without), medianLoad(with)
+	m.kept, m.slower = median(kept), median(slower)
+	if m.counted = stats(srv)[s.counter]; m.counted == 0 {
+		t.Errorf("%s did not count", s.counter)
+	}
+	for until := time.Now().Add(patienceOverSockets); ; time.Sleep(50 * time.Millisecond) {
+		m.goroutines[1], m.heap[1] = idle()
+		back := m.goroutines[1] <= m.goroutines[0] && m.heap[1] < m.heap[0]+heapSlack
+		if back {
+			return m
+		}
+		if time.Now().After(until) {
+			t.Errorf("there are %d goroutines and %d KiB, and were %d and %d", m.goroutines[1], m.heap[1]>>10, m.goroutines[0], m.heap[0]>>10)
+			return m
+		}
+	}
+}
+
+// patienceOverSockets is longer than any limit of the sieges, on a busy machine too.
+const patienceOverSockets = 30 * time.Second
+
+// idle counts goroutines, but for those that a pool has parked, and bytes of heap.
+func idle() (goroutines, heap int) {
+	return liveGoroutines(), int(heapInUse())
+}
+
+// drive has the honest clients do commands for a time. All must succeed.
+func drive(t *testing.T, clients []*client.Client[*world], length time.Duration) load {
+	var mu sync.Mutex // protects all
+	var all []time.Duration
+	var stop atomic.Bool
+	var working sync.WaitGroup
+	begin := time.Now()
+	for i := range callers {
+		working.Go(func() {
+			took := make([]time.Duration, 0, 1<<16)
+			c := clients[i%len(clients)]
+			for !stop.Load() {
+				begin := time.Now()
+				if _, err := c.Do(context.Background(), command{Op: echo, Body: make([]byte, 32)}); err != nil {
+					t.Errorf("an honest command: %v", err)
+					return
+				}
+				took = append(took, time.Since(begin))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, took...)
+		})
+	}
+	time.Sleep(length)
+	stop.Store(true)
+	working.Wait()
+	elapsed := time.Since(begin)
+	if len(all) == 0 {
+		return load{}
+	}
+	slices.Sort(all)
+	return load{float64(len(all)) / elapsed.Seconds(), all[len(all)*99/100]}
+}
+
+func median[V cmp.Ordered](values []V) V {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func medianLoad(loads []load) load {
+	var rates []float64
+	var p99s []time.Duration
+	for _, l := range loads {
+		rates, p99s = append(rates, l.perSecond), append(p99s, l.p99)
+	}
+	return load{median(rates), median(p99s)}
+}
+
+func (f *field) dialBare() (net.Conn, error) { return net.Dial("tcp", f.address) }
+
+func (f *field) dial() (net.Conn, error) {
+	nc, err := f.dialBare()
+	if err == nil && f.tls {
+		nc = tls.Client(nc, clientTLS())
+	}
+	return nc, err
+}
+
+// paced does something so many times a second, until the attack is over. What it falls
+// behind by is not made up for.
+func (f *field) paced(perSecond int, do func(n int)) {
+	ticker := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-ticker.C:
+			do(n)
+		}
+	}
+}
