@@ -64,9 +64,9 @@ func TestAttacksOverSockets(t *testing.T) {
 			rounds = n
 		}
 		fmt.Printf("%s, %d cores, %d rounds of %v without and %v with each attack\n", runtime.Version(), runtime.GOMAXPROCS(0), rounds, length, length)
-		fmt.Printf("%-28s %-34s %20s %20s %6s %6s %8s %13s %13s\n", "", "", "without", "with", "", "", "", "goroutines", "heap, MiB")
-		fmt.Printf("%-28s %-34s %10s %9s %10s %9s %6s %6s %8s %6s %6s %6s %6s\n",
-			"attack", "pace", "a second", "p99", "a second", "p99", "kept", "p99 x", "counted", "before", "after", "before", "after")
+		fmt.Printf("%-24s %-41s %5s %20s %20s %6s %6s %8s %13s %13s\n", "", "", "alone", "without", "with", "", "", "", "goroutines", "heap, MiB")
+		fmt.Printf("%-24s %-41s %5s %10s %9s %10s %9s %6s %6s %8s %6s %6s %6s %6s\n",
+			"attack", "pace", "cores", "a second", "p99", "a second", "p99", "kept", "p99 x", "counted", "before", "after", "before", "after")
 	}
 	for _, s := range sieges() {
 		t.Run(s.name, func(t *testing.T) {
@@ -89,6 +89,7 @@ func TestAttacksOverSockets(t *testing.T) {
 type measured struct {
 	without, with    load
 	kept, slower     float64
+	cores            float64 // that the attack takes alone, attacker and server together
 	counted          uint64
 	goroutines, heap [2]int // before, after
 }
@@ -100,7 +101,7 @@ type load struct {
 }
 
 func (m measured) line(s siege) string {
-	return fmt.Sprintf("%-28s %-34s %10.0f %9v %10.0f %9v %5.0f%% %6.2f %8d %6d %6d %6.1f %6.1f", s.name, s.pace,
+	return fmt.Sprintf("%-24s %-41s %5.2f %10.0f %9v %10.0f %9v %5.0f%% %6.2f %8d %6d %6d %6.1f %6.1f", s.name, s.pace, m.cores,
 		m.without.perSecond, m.without.p99.Round(time.Microsecond), m.with.perSecond, m.with.p99.Round(time.Microsecond),
 		100*m.kept, m.slower, m.counted, m.goroutines[0], m.goroutines[1], float64(m.heap[0])/(1<<20), float64(m.heap[1])/(1<<20))
 }
@@ -140,7 +141,7 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 	drive(t, clients, length) // all is warm afterwards
 	m.goroutines[0], m.heap[0] = idle()
 	var without, with []load
-	var kept, slower []float64
+	var kept, slower, cores []float64
 	for range rounds {
 		before := drive(t, clients, length)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -149,6 +150,9 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 		under.ctx = ctx
 		attacker.Go(func() { s.attack(&under) })
 		time.Sleep(length / 4) // it gets going
+		used, begin := cpuTime(), time.Now()
+		time.Sleep(length / 4) // the honest ones pause
+		cores = append(cores, float64(cpuTime()-used)/float64(time.Since(begin)))
 		during := drive(t, clients, length)
 		for until := time.Now().Add(patienceOverSockets); stats(srv)[s.counter] == 0 && time.Now().Before(until); {
 			time.Sleep(10 * time.Millisecond) // a short one has had no effect yet
@@ -161,7 +165,7 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 		slower = append(slower, float64(during.p99)/float64(before.p99))
 	}
 	m.without, m.with = medianLoad(without), medianLoad(with)
-	m.kept, m.slower = median(kept), median(slower)
+	m.kept, m.slower, m.cores = median(kept), median(slower), median(cores)
 	if m.counted = stats(srv)[s.counter]; m.counted == 0 {
 		t.Errorf("%s did not count", s.counter)
 	}
