@@ -8,12 +8,14 @@ T = 10s
 SEEDS = 500
 SEED =
 RERUN = 100
+ATTACKS = 400ms
+ROUNDS = 5
 CLIENTS = 10000
 
 CHECK = go run ./tools/check
 COVERAGE = .coverage/profile
 
-.PHONY: help test lint fmt fuzz cuts chaos soak storm mutants bench demo
+.PHONY: help test lint fmt fuzz cuts chaos attacks soak storm mutants bench demo
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +72,9 @@ cuts: ## cut a dialogue at every byte, each way, in each manner
 
 chaos: ## run SEEDS=500 random programs under random faults, or SEED=n RERUN=100
 	SEEDS=$(SEEDS) SEED=$(SEED) RERUN=$(RERUN) go test -count=1 -timeout=60m -v -run 'TestChaos|TestHistories' ./internal/integration/faults
+
+attacks: ## attacks over real sockets, and what honest clients keep: ROUNDS=5 of ATTACKS=400ms
+	ATTACKS=$(ATTACKS) ROUNDS=$(ROUNDS) go test -count=1 -timeout=30m -v -run TestAttacksOverSockets ./internal/integration/attacks | grep -v '^===\|^ *---'
 
 soak: ## sockets that break every few milliseconds, for T=10s with a session, and without
 	SOAK=$(T) go test -count=1 -timeout=0 -v -run TestSocketsThatBreak ./internal/integration
