@@ -15,7 +15,7 @@ CLIENTS = 10000
 CHECK = go run ./tools/check
 COVERAGE = .coverage/profile
 
-.PHONY: help test lint fmt fuzz cuts chaos attacks soak storm mutants bench demo
+.PHONY: help test lint fmt fuzz cuts chaos attacks soak storm model mutants bench demo
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -59,11 +59,11 @@ lint: ## check formatting, vet, staticcheck, imports and modules
 fmt: ## format all Go code with gofumpt
 	go tool gofumpt -w .
 
-fuzz: ## run every fuzz target of the root module in turn, each for T=10s
-	@go list -f '{{.Dir}} {{.ImportPath}}' ./... | while read -r dir package; do \
+fuzz: ## run every fuzz target of all modules in turn, each for T=10s
+	@go list -f '{{.Dir}} {{.ImportPath}}' work | while read -r dir package; do \
 		for target in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
 			echo "fuzz $$target of $$package for $(T)"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) "$$package" </dev/null || exit 1; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) -fuzzminimizetime 20x "$$package" </dev/null || exit 1; \
 		done; \
 	done
 
@@ -81,6 +81,9 @@ soak: ## sockets that break every few milliseconds, for T=10s with a session, an
 
 storm: ## CLIENTS=10000 lose their connections at once, and come back
 	CLIENTS=$(CLIENTS) go test -count=1 -timeout=10m -v -run TestAllClientsComeBack ./internal/integration
+
+model: ## explore the session protocol, with each rule and without; FULL=1 for more
+	go run ./internal/model $(if $(FULL),-full)
 
 mutants: ## plant small faults one by one, and see that the tests notice each
 	go run ./tools/mutants

@@ -1,0 +1,118 @@
+package main
+
+// A rule of docs/spec.md can be left out, to see what it is there for.
+type rule struct {
+	name     string
+	says     string // what is done without it
+	scenario string // that shows it
+	besides  *rule  // without which this one would not be missed
+}
+
+// rules are those by which client and server go. Those that only bound what a broken
+// peer can do are not among them: here both keep to the rules, and only the network is
+// against them.
+var rules []*rule
+
+func newRule(scenario, name, says string) *rule {
+	r := &rule{name: name, says: says, scenario: scenario}
+	rules = append(rules, r)
+	return r
+}
+
+func (r *rule) after(besides *rule) *rule {
+	r.besides = besides
+	return r
+}
+
+var (
+	n1       = newRule("servers", "N1", "an id that stood in an opening hello is used for another one")
+	n2       = newRule("servers", "N2", "to resume creates the session")
+	n3       = newRule("commands", "N3", "a hello with an old epoch is taken")
+	n4       = newRule("commands", "N4", "the server answers while its old reader still has a frame in hand")
+	n5       = newRule("streams", "N5, the reader", "the client lists its slots while its old reader still has a frame in hand")
+	n5writer = newRule("servers", "N5, the writer", "the client takes for not sent what its old writer has in hand")
+	n7       = newRule("commands", "N7", "a cut ends the session")
+	n8       = newRule("commands", "N8", "a session with a connection is given up")
+	n10      = newRule("again", "N10", "an idempotent command goes out again after results were taken")
+	n10id    = newRule("again", "N10, the origin", "a command that goes out again has another CommandID")
+	n10any   = newRule("servers", "N10, idempotent", "a command that is not idempotent goes out again in another session")
+	l1       = newRule("commands", "L1", "new commands do not wait for the list")
+	l2       = newRule("streams", "L2", "what is not listed is kept")
+	l3       = newRule("streams", "L3", "results go out before the answer")
+	l4       = newRule("pieces", "L4, in pieces", "a command of which a piece came is told to be seen")
+	l4reject = newRule("pieces", "L4, rejected", "a command that was rejected is told to be seen")
+	l6       = newRule("streams", "L6, from the seen", "results are sent again from the first that is kept")
+	l6ended  = newRule("commands", "L6, the end", "of a command that has ended nothing is sent again")
+	l7       = newRule("streams", "L7", "the credit in a list is not taken")
+	l8       = newRule("commands", "L8", "an unseen command is not sent again")
+	l8cancel = newRule("cancels", "L8, canceled", "an unseen command that was canceled keeps its slot")
+	l9       = newRule("cancels", "L9, the cancel", "a cancel that came while there was no connection is forgotten")
+	l9inputs = newRule("inputs", "L9, inputs", "inputs go on without the answer")
+	q1       = newRule("streams", "Q1", "what was acknowledged and what was credited are added up")
+	q2       = newRule("streams", "Q2", "a large result is not acknowledged")
+	q3       = newRule("streams", "Q3", "what is listed releases nothing of the command before")
+	s1       = newRule("cancels", "S1", "a canceled command's slot is free at once")
+	twice    = newRule("commands", "S2 and S3, besides N4", "and a slot takes a command that is open there, or was").after(n4)
+	s4       = newRule("pieces", "S4", "commands are counted by their last pieces")
+	s6       = newRule("cancels", "S6", "a frame that crossed the end of its command ends the connection")
+	held     = newRule("cancels", "S6, the slot's lock", "a cancel goes out although its slot is another command's by now")
+	c6       = newRule("pieces", "C6", "a command that its client gave up half-way is run")
+	c9       = newRule("pieces", "C9", "a slot is used again though its command's last piece was not sent")
+	c11      = newRule("pieces", "C11", "a piece outlives its connection")
+	x1       = newRule("cancels", "X1", "a canceled command just stops")
+	i3       = newRule("inputs", "I3", "the end of the inputs does not count in a list")
+	i5       = newRule("inputs", "I5", "inputs are forgotten once they are sent")
+	a2       = newRule("commands", "A2", "nobody notices that a connection is dead")
+)
+
+// What commands can be.
+var (
+	plain      = program{name: "plain", results: 1}
+	idempotent = program{name: "idempotent", results: 1, idempotent: true}
+	stream     = program{name: "stream", results: 3, large: true}
+	again      = program{name: "idempotent stream", results: 2, idempotent: true}
+	pieces     = program{name: "in pieces", results: 1, pieces: true}
+	inputs     = program{name: "with inputs", results: 1, inputs: 2}
+	endless    = program{name: "endless", endless: true}
+)
+
+// A scenario is what the client sends, and what the adversary may do.
+type scenario struct {
+	name       string
+	programs   []program
+	servers    uint8
+	cuts       uint8
+	evictions  uint8
+	restarts   uint8
+	cancels    uint8
+	rejections uint8
+}
+
+var scenarios = []scenario{
+	{name: "commands", programs: []program{plain, plain, plain, plain}, servers: 1, cuts: 2, evictions: 1},
+	{name: "streams", programs: []program{stream, plain}, servers: 1, cuts: 2, cancels: 1},
+	{name: "two streams", programs: []program{stream, stream}, servers: 1, cuts: 2, cancels: 1},
+	{name: "pieces", programs: []program{pieces, pieces, plain}, servers: 1, cuts: 2, cancels: 1, rejections: 1},
+	{name: "inputs", programs: []program{inputs, plain}, servers: 1, cuts: 2, cancels: 1},
+	{name: "cancels", programs: []program{endless, plain, plain}, servers: 1, cuts: 2, cancels: 1},
+	{name: "servers", programs: []program{plain, idempotent}, servers: 2, cuts: 2},
+	{name: "again", programs: []program{again, plain}, servers: 1, cuts: 2, evictions: 1, restarts: 1},
+}
+
+// further are those of -full.
+var further = []scenario{
+	{name: "at odds", programs: []program{plain, plain, plain, plain}, servers: 1, cuts: 2, evictions: 1, cancels: 2, rejections: 1},
+	{name: "conversation", programs: []program{inputs, stream}, servers: 1, cuts: 2, cancels: 1},
+	{name: "three cuts", programs: []program{plain, stream, endless}, servers: 1, cuts: 3, cancels: 1},
+	{name: "restarts", programs: []program{plain, idempotent}, servers: 2, cuts: 2, restarts: 1},
+	{name: "all", programs: []program{pieces, endless, again}, servers: 2, cuts: 2, evictions: 1, cancels: 1},
+}
+
+func scenarioNamed(name string) scenario {
+	for _, x := range scenarios {
+		if x.name == name {
+			return x
+		}
+	}
+	panic("there is no scenario called " + name)
+}

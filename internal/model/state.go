@@ -1,0 +1,212 @@
+package main
+
+// How much there is of everything. What a scenario uses of it is up to the scenario.
+const (
+	commands = 4 // in the order in which the client sends them
+	slots    = 2
+	conns    = 3 // that are not forgotten by both sides
+	servers  = 2
+	sessions = 4 // ids
+	queueMax = 12
+)
+
+// A program is what a command does.
+type program struct {
+	name       string
+	results    uint8
+	inputs     uint8
+	large      bool // its results want an ack
+	pieces     bool // it goes in two pieces
+	endless    bool // it runs until it is canceled, as it always is
+	idempotent bool
+}
+
+// outcome is what the caller of a command was told.
+type outcome uint8
+
+const (
+	waiting outcome = iota // the command is to be sent
+	open
+	succeeded
+	rejected
+	notSent
+	unknown
+)
+
+type kind uint8
+
+const (
+	hello   kind = iota // up; what it says stands in the connection
+	ok                  // down, as are the next two: answers to a hello
+	lost                // the server does not hold the session
+	stale               // the session has a newer connection
+	list                // up; it stands in the connection
+	answer              // down; likewise
+	command             // up
+	piece               // up: the last piece of a command; the wire knows no difference to a command
+	cancel              // up
+	input               // up
+	ack                 // up
+	credit              // both ways
+	result              // down
+	failure             // down
+)
+
+// A message is a frame, or a hello. Slots and servers count from 0; sessions,
+// connections, commands, Seqs, results and inputs from 1, and 0 is none.
+type message struct {
+	kind    kind
+	slot    uint8
+	seq     uint8 // of a command; 0: one more than that of the command before
+	command uint8 // whose it is. The wire does not tell: this is for the judge
+	n       uint8 // credit, results seen, which result or input it is; of a failure the outcome
+	more    bool  // another piece follows
+	end     bool  // the last result; no input follows; a piece that gives the command up
+}
+
+// A queue holds messages on their way.
+type queue struct {
+	n        uint8
+	messages [queueMax]message
+}
+
+func (q *queue) push(x message) {
+	q.messages[q.n] = x // a queue that is too short is a panic
+	q.n++
+}
+
+func (q *queue) pop() message {
+	x := q.messages[0]
+	copy(q.messages[:], q.messages[1:q.n])
+	q.keep(q.n - 1)
+	return x
+}
+
+// keep drops all but the first n messages.
+func (q *queue) keep(n uint8) {
+	clear(q.messages[n:q.n])
+	q.n = n
+}
+
+// An item is what a list, or the answer to it, says of one slot.
+type item struct {
+	there, canceled, unseen   bool
+	seq, seen, credit, inputs uint8
+}
+
+// conn is a connection, until both sides have left it.
+type conn struct {
+	used                   bool
+	server, session, epoch uint8
+	resume                 bool
+	cut                    bool // what is sent from now on is lost, and any tail of what is on its way may be
+	clientLeft, serverLeft bool
+	up, down               queue
+	written                uint8 // how many messages in up have left the client
+	lastUp, lastRead       uint8 // Seq of the command before, at the client and at the server
+	posts                  bool  // the client has yet to send its list
+	listed                 bool  // the server has got it
+	list, answer           [slots]item
+}
+
+// standing is where an open command stands with the server.
+type standing uint8
+
+const (
+	known standing = iota
+	listed
+	unseen
+)
+
+// clientSlot is a slot of the client.
+type clientSlot struct {
+	command  uint8 // 0: free
+	seq      uint8
+	granted  uint8
+	got      uint8 // results that have come
+	taken    uint8 // that the user took
+	standing standing
+	canceled bool
+	wrote    bool  // its first frame has left
+	piece    bool  // the last one is to be sent
+	inputs   uint8 // that were sent
+	allowed  uint8 // inputs
+	asked    bool  // the server was asked how many have come
+}
+
+// record is what a server knows of a slot, in a session.
+type record struct {
+	command  uint8
+	seq      uint8 // of the last command that came whole
+	running  bool
+	rejected bool
+	failed   bool // it has ended in a failure, which is kept behind the results
+	linked   bool // results go out as they are made
+	first    uint8
+	granted  uint8
+	sent     uint8 // results that were made
+	acked    uint8
+	inputs   uint8
+	partial  uint8 // the command of which the first piece has come
+	began    uint8 // its Seq
+	dropping bool  // what comes is the rest of a command that was refused
+}
+
+// session is one at a server.
+type session struct {
+	held        bool
+	epoch, conn uint8
+	records     [slots]record
+}
+
+// fate is what has become of a command.
+type fate struct {
+	outcome outcome
+	id      [2]uint8 // session and Seq: its CommandID at the client
+	runs    uint8
+	ranAs   [2]uint8
+	again   bool  // it was sent again in another session, as its type allows
+	got     uint8 // results that its user was given
+}
+
+// state is all there is. It is a value: two states are the same if they are equal.
+type state struct {
+	conn     uint8 // of the client
+	attached bool  // new commands may go over it
+	session  uint8
+	opened   bool // its opening was answered
+	epoch    uint8
+	ids      uint8 // that were used
+	seq      uint8 // of the last command
+	slots    [slots]clientSlot
+	fates    [commands]fate
+	conns    [conns]conn
+	sessions [servers][sessions]session
+	gone     [sessions]bool // a server has lost the session, or another was asked for it
+
+	cuts, evictions, restarts, cancels, rejections uint8 // that are still to come
+}
+
+// up sends a message over the client's connection.
+func (s *state) up(x message) {
+	if c := &s.conns[s.conn-1]; !c.cut && !c.serverLeft {
+		c.up.push(x)
+	}
+}
+
+// down sends one to the client.
+func (s *state) down(number uint8, x message) {
+	if number == 0 {
+		return // what is kept goes out over another connection
+	}
+	if c := &s.conns[number-1]; !c.cut && !c.clientLeft && !c.serverLeft {
+		c.down.push(x)
+	}
+}
+
+// forget frees the place of a connection that is of no use any more.
+func (s *state) forget(number uint8) {
+	if c := &s.conns[number-1]; c.clientLeft && c.serverLeft && c.up.n == 0 && c.down.n == 0 {
+		*c = conn{}
+	}
+}
