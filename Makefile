@@ -74,7 +74,7 @@ chaos: ## run SEEDS=500 random programs under random faults, or SEED=n RERUN=100
 	SEEDS=$(SEEDS) SEED=$(SEED) RERUN=$(RERUN) go test -count=1 -timeout=60m -v -run 'TestChaos|TestHistories' ./internal/integration/faults
 
 attacks: ## attacks over real sockets, and what honest clients keep: ROUNDS=5 of ATTACKS=400ms
-	ATTACKS=$(ATTACKS) ROUNDS=$(ROUNDS) go test -count=1 -timeout=30m -v -run TestAttacksOverSockets ./internal/integration/attacks | grep -v '^===\|^ *---'
+	ATTACKS=$(ATTACKS) ROUNDS=$(ROUNDS) go test -count=1 -timeout=30m -v -run TestAttacksOverSockets ./internal/integration/attacks
 
 soak: ## sockets that break every few milliseconds, for T=10s with a session, and without
 	SOAK=$(T) go test -count=1 -timeout=0 -v -run TestSocketsThatBreak ./internal/integration
