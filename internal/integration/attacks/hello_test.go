@@ -295,7 +295,7 @@ func reconnectStorm(a *arena) {
 	for _, c := range clients {
 		all.Go(func() {
 			err := a.do(c, command{Op: echo})
-			for err != nil && base.OutcomeOf(err) == base.Unknown && a.mode != draining {
+			if base.OutcomeOf(err) == base.Unknown && a.mode != draining {
 				// It went out on the silent link. The next one waits for another.
 				err = a.do(c, command{Op: echo})
 			}
