@@ -79,6 +79,7 @@ func TestInputsThatAreNone(t *testing.T) {
 	}{
 		"of another type":      {&script{inputs: []any{1, "two"}}, base.ErrDecode},
 		"an error":             {&script{inputs: []any{1}, err: broken}, broken},
+		"an end within one":    {&script{inputs: []any{1}, err: &base.Error{Code: base.ErrDecode, Err: io.EOF}}, base.ErrDecode},
 		"a proxy without them": {bare{}, base.ErrUnsupported},
 	} {
 		if err := runSums(test.proxy, false); !errors.Is(err, test.is) {

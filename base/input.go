@@ -1,7 +1,6 @@
 package base
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -11,8 +10,8 @@ import (
 // client sends to a command that is running.
 type Inputs interface {
 	// Receive returns the next input of the command seq, as the codec decoded it,
-	// and io.EOF after the last. It waits until one has come, or the command's ctx
-	// ends. It is for one goroutine at a time.
+	// and io.EOF after the last, once the client has said that it was. It waits until
+	// one has come, or the command's ctx ends. It is for one goroutine at a time.
 	Receive(seq Seq) (any, error)
 }
 
@@ -28,7 +27,7 @@ func Receive[I any](seq Seq, proxy Proxy) iter.Seq2[I, error] {
 		}
 		for {
 			v, err := inputs.Receive(seq)
-			if errors.Is(err, io.EOF) {
+			if err == io.EOF { // itself: what wraps it is the end of something else
 				return
 			}
 			input, ok := v.(I)

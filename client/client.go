@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -305,7 +306,10 @@ func (c *Client[T]) decode(cmd base.Cmd[T], r transport.Reader) (result base.Res
 	} else {
 		result, err = c.codec.Decode(r)
 	}
-	if err == nil && result == nil {
+	switch {
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF // of the body, not of the results
+	case err == nil && result == nil:
 		err = &base.Error{Outcome: base.Failed, Code: base.ErrDecode, Message: "the codec decoded a nil result"}
 	}
 	return result, err

@@ -439,9 +439,9 @@ func TestUseAfterTheConnectionIsLost(t *testing.T) {
 		}
 		p.nc.Close()
 		<-c.Done()
-		want(t, c.Err(), base.Unknown, base.ErrConnLost, io.EOF)
+		want(t, c.Err(), base.Unknown, base.ErrConnLost, io.ErrUnexpectedEOF)
 		_, err := c.Do(t.Context(), command{})
-		want(t, err, base.NotSent, base.ErrConnLost, io.EOF)
+		want(t, err, base.NotSent, base.ErrConnLost, io.ErrUnexpectedEOF)
 		_, err = c.Send(command{}, make(chan base.AsyncResult))
 		want(t, err, base.NotSent, base.ErrConnLost)
 		c.Close()

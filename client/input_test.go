@@ -1,6 +1,8 @@
 package client_test
 
 import (
+	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
 
@@ -148,6 +150,26 @@ func TestCreditForInputsThatWereNotSent(t *testing.T) {
 func (p *peer) wholeInput() {
 	p.t.Helper()
 	for f := p.expect(kindInput); f.Flags&wire.FlagMore != 0; f = p.expect(kindInput) {
+	}
+}
+
+// The end of the connection, or of a body, is not that of the results.
+func TestAnEndThatIsNotThatOfTheResults(t *testing.T) {
+	for name, act := range map[string]func(p *peer){
+		"of the connection": func(p *peer) { p.nc.Cut(memnet.FIN) },
+		"of a body":         func(p *peer) { p.send(kindResult, wire.FlagLast, 0, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, p := newPeer(t, client.Conf{})
+				call := open(t, c, command{N: 1})
+				p.expect(kindCommand)
+				act(p)
+				if _, err := call.Receive(); err == nil || errors.Is(err, io.EOF) {
+					t.Errorf("Receive returned %v", err)
+				}
+			})
+		})
 	}
 }
 

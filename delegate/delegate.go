@@ -107,7 +107,7 @@ func helloError(err error) error {
 	case errors.As(err, &rule), errors.As(err, &noTLS):
 		e.Code = base.ErrProtocol
 	case err == io.EOF:
-		e.Message = "the hello failed: the peer closed the connection without a word"
+		e.Message, e.Err = "the hello failed: the peer closed the connection without a word", io.ErrUnexpectedEOF
 	}
 	return e
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/transport"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -231,6 +233,52 @@ func TestInputsThatTheCodecRefuses(t *testing.T) {
 		}
 	})
 }
+
+// I3: only the client says that no input follows. A command whose client dies half-way
+// must not take what has come for all.
+func TestAnEndThatIsNotThatOfTheInputs(t *testing.T) {
+	for name, act := range map[string]func(v *visitor){
+		"of the connection": func(v *visitor) { v.peer.conn.Cut(memnet.FIN) },
+		"of a frame": func(v *visitor) {
+			v.write(frame(wire.KindInput, 0, 0, []byte("abc"))[:4])
+			v.peer.conn.Cut(memnet.FIN)
+		},
+		"by a reset": func(v *visitor) { v.peer.conn.Cut(memnet.RST) },
+		"of a body":  func(v *visitor) { v.input(0, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []byte
+			var end error
+			withHost(t, nil, func(conf *handler.Conf[World]) {
+				conf.Codec = bytewise{codec{commands: commands{"take": func(c call) error {
+					for letter, err := range base.Receive[byte](c.seq, c.Proxy) {
+						if end = err; err != nil {
+							return err
+						}
+						got = append(got, letter)
+					}
+					return c.last("all has come")
+				}}}}
+			}, func(t *testing.T, h *host) {
+				v := h.guest()
+				v.command(0, "take")
+				v.input(0, "a")
+				v.input(0, "b")
+				synctest.Wait()
+				act(v)
+				synctest.Wait()
+			})
+			if string(got) != "ab" || end == nil {
+				t.Errorf("the command got %q, and then %v", got, end)
+			}
+		})
+	}
+}
+
+// bytewise is a codec whose inputs are a byte each, as a codec reads one.
+type bytewise struct{ codec }
+
+func (bytewise) DecodeInput(_ base.Cmd[World], r transport.Reader) (any, error) { return r.ReadByte() }
 
 func TestACodecWithoutDecodeInput(t *testing.T) {
 	withHost(t, nil, func(conf *handler.Conf[World]) { conf.Codec = codec{commands: commands{"repeat": repeat}} }, func(t *testing.T, h *host) {

@@ -278,8 +278,8 @@ func asError(err error) *base.Error {
 		return &base.Error{Code: base.ErrProtocol, Message: "the connection was ended, since the peer broke a rule of the protocol", Err: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &base.Error{Code: base.ErrSlowReader, Message: "the connection was ended, since the peer did not read for the whole write timeout", Err: err}
-	case errors.Is(err, io.EOF):
-		return &base.Error{Code: base.ErrConnLost, Message: "the connection was lost: the peer closed it", Err: err}
+	case errors.Is(err, io.EOF): // to who receives inputs or results, io.EOF is their end
+		return &base.Error{Code: base.ErrConnLost, Message: "the connection was lost: the peer closed it", Err: io.ErrUnexpectedEOF}
 	default:
 		return &base.Error{Code: base.ErrConnLost, Message: "the connection was lost", Err: err}
 	}
