@@ -79,7 +79,8 @@ type visitor struct {
 	*peer // of the newest connection
 	host  *host
 	hello wire.ClientHello
-	name  string // the principal's
+	name  string          // the principal's
+	ctx   context.Context // the session's; nil: the test's
 	far   *memnet.Conn
 	conn  *handler.Conn[World]
 }
@@ -178,6 +179,10 @@ func (v *visitor) input(slot int, text string) {
 func (h *host) accept(v *visitor, far *memnet.Conn) {
 	var session *handler.Session[World]
 	memory := h.NewMemory()
+	ctx := v.ctx
+	if ctx == nil {
+		ctx = h.t.Context()
+	}
 	conn, hello, _, err := delegate.Accept(h.t.Context(), far, delegate.ServerConf{
 		ConnConf: delegate.ConnConf{Transport: h.transport, Decode: h.Decode, Budget: memory},
 		Settings: transport.ServerSettings{MaxInFlight: h.MaxInFlight, MaxCmdSize: h.MaxCmdSize},
@@ -189,7 +194,7 @@ func (h *host) accept(v *visitor, far *memnet.Conn) {
 			if hello.Session != nil && hello.Session.Resume {
 				session, answer.Status, answer.Text = h.Resume(hello, v.name, compression, func(*handler.Conn[World]) {})
 			} else {
-				session, answer.Status, answer.Text = h.Open(h.t.Context(), hello, v.name, compression)
+				session, answer.Status, answer.Text = h.Open(ctx, hello, v.name, compression)
 			}
 		},
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 // FuzzFramedRead wants arbitrary bytes to be read without a panic, without more
@@ -77,6 +78,56 @@ func FuzzPlainRead(f *testing.F) {
 					t.Fatalf("% x is not in % x, of which it was read", sent, b)
 				}
 			}
+		}
+	})
+}
+
+// FuzzMetadata wants metadata that is taken to be sent again as the same.
+func FuzzMetadata(f *testing.F) {
+	f.Add([]byte("\x06tenant\x03ann\x06tenant\x03bob\x01a\x00"))
+	f.Add([]byte("\x00\x00"))
+	f.Add([]byte("\x01a\x05b"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := ParseMetadata(b)
+		if err != nil {
+			return
+		}
+		again, err := AppendMetadata(nil, m)
+		if len(b) > wire.MaxMetadata {
+			return
+		}
+		if err != nil || len(again) != len(b) {
+			t.Fatalf("%v is sent again as % x, %v", m, again, err)
+		}
+		if got, err := ParseMetadata(again); err != nil || !reflect.DeepEqual(got, m) {
+			t.Fatalf("%v is sent and read again as %v, %v", m, got, err)
+		}
+	})
+}
+
+func FuzzPlainHello(f *testing.F) {
+	f.Add(false, []byte("\x07default"))
+	f.Add(true, []byte("\x07default\x80\x80\x80\x02"))
+	f.Add(false, []byte("\x81\x08"))
+	f.Add(true, []byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
+	f.Fuzz(func(t *testing.T, tells bool, b []byte) {
+		factory := Plain
+		if tells {
+			factory = PlainMaxCmdSize
+		}
+		h, err := hearHello(factory(plainOptions(false)), b)
+		if err != nil {
+			return
+		}
+		if len(h.Info) > wire.MaxServerInfo || h.Settings.MaxCmdSize < 0 {
+			t.Fatalf("heard as %+v", h)
+		}
+		again, err := factory(plainOptions(true)).AppendHello(nil, &h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := hearHello(factory(plainOptions(false)), again); err != nil || !reflect.DeepEqual(got, h) {
+			t.Fatalf("%+v is said and heard again as %+v, %v", h, got, err)
 		}
 	})
 }

@@ -170,3 +170,86 @@ func FuzzParseServerHello(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseAck(f *testing.F) {
+	f.Add([]byte{3})
+	f.Add([]byte{0})
+	f.Add([]byte{0xac, 2})
+	f.Add([]byte{1, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := ParseAck(b)
+		if err == nil {
+			wantSame(t, AppendUvarint(nil, n), b)
+		}
+	})
+}
+
+// The items of a list are read until it ends, as a reader does.
+
+func FuzzCutClientSlot(f *testing.F) {
+	f.Add([]byte("\x00\xac\x02\x02\x3e\x01\x00\x05\xad\x02\x00\x01\x00\x01"))
+	f.Add([]byte("\x05\x01\x00\x01\x00\x02"))
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x05\x01"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for len(b) > 0 {
+			var s ClientSlot
+			var rest []byte
+			var err error
+			frugal(t, b, func() { s, rest, err = CutClientSlot(b) })
+			if err != nil {
+				return
+			}
+			if n := len(b) - len(rest); n > MaxSlotItem {
+				t.Fatalf("an item takes %d bytes", n)
+			}
+			wantSame(t, append(AppendClientSlot(nil, s), rest...), b)
+			b = rest
+		}
+	})
+}
+
+func FuzzCutServerSlot(f *testing.F) {
+	f.Add([]byte("\x00\x01\x01\x07\x05\x00"))
+	f.Add([]byte("\x00\x02"))
+	f.Add([]byte("\x80\x00\x00"))
+	f.Add([]byte("\x07\x01\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for len(b) > 0 {
+			var s ServerSlot
+			var rest []byte
+			var err error
+			frugal(t, b, func() { s, rest, err = CutServerSlot(b) })
+			if err != nil {
+				return
+			}
+			if n := len(b) - len(rest); n > MaxSlotItem {
+				t.Fatalf("an item takes %d bytes", n)
+			}
+			wantSame(t, append(AppendServerSlot(nil, s), rest...), b)
+			b = rest
+		}
+	})
+}
+
+func FuzzCutPair(f *testing.F) {
+	f.Add(AppendPair(AppendPair(nil, "tenant", "ann"), "tenant", ""))
+	f.Add([]byte("\x00\x01a"))
+	f.Add([]byte("\x80\x02a"))
+	f.Add([]byte("\x01a\x05b"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for len(b) > 0 {
+			var key, value, rest []byte
+			var err error
+			frugal(t, b, func() { key, value, rest, err = CutPair(b) })
+			if err != nil {
+				return
+			}
+			if len(key) == 0 || len(key) > MaxMetadataKey || len(value) > MaxMetadata {
+				t.Fatalf("a pair of %d and %d bytes is taken", len(key), len(value))
+			}
+			wantSame(t, append(AppendPair(nil, string(key), string(value)), rest...), b)
+			b = rest
+		}
+	})
+}

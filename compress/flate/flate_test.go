@@ -87,9 +87,18 @@ func FuzzDecompress(f *testing.F) {
 	c := flate.New(1)
 	packed, _ := c.Compress(nil, []byte("some some some body"))
 	f.Add(packed)
+	bomb, _ := c.Compress(nil, make([]byte, 1<<20))
+	f.Add(bomb)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if got, err := c.Decompress(nil, b, 1000); len(got) > 1000 || err != nil && len(got) > 0 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, err := c.Decompress(nil, b, 1000)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 128<<10 {
+			t.Errorf("%d bytes were allocated for a body of 1000 at most", n)
+		}
+		if len(got) > 1000 || err != nil && len(got) > 0 {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 	})

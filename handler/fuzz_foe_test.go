@@ -1,0 +1,375 @@
+package handler_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"testing"
+	"testing/synctest"
+
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 4<<10) }
+
+// FuzzClientFrames has a client say frames that are mostly right, over one connection
+// after the other, so that it comes deep into sessions.
+func FuzzClientFrames(f *testing.F) {
+	for _, seed := range foeSeeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 512 {
+			t.Skip()
+		}
+		thrifty(t, 8<<20+200_000*len(b), func() {
+			x := &foe{deck: deck{b}}
+			withHost(t, nil, func(conf *handler.Conf[World]) { foeConf(conf, x.codec()) }, func(t *testing.T, h *host) {
+				x.t, x.host = t, h
+				x.open(nil)
+				for len(x.deck.b) > 0 {
+					x.act()
+					synctest.Wait()
+					x.bounded()
+				}
+				// Whoever comes back with a right list is heard.
+				if x.current.number > 0 {
+					x.cut()
+					x.hello(x.current, true)
+					x.list(false)
+				}
+			})
+		})
+	})
+}
+
+// foeSeeds are programs, as act reads them.
+var foeSeeds = []string{
+	"",
+	// a stream, cut and resumed, with credit and acks before and after
+	"\x00\x00\x00\x02\x00\x00\x00\x00\x04\x00\x01\x05\x00\x01\x09\x00\x04\x00\x02\x09\x00\x05\x00\x02",
+	// large results that are kept; the next command on the slot releases them
+	"\x00\x00\x00\x03\x00\x00\x00\x01\x09\x00\x05\x00\x01\x00\x00\x00\x03\x00\x00\x00\x01\x09\x00",
+	// inputs, cut between them, and their end
+	"\x00\x01\x00\x04\x00\x00\x00\x03\x07\x01\x00\x01\x07\x01\x00\x02\x09\x00\x07\x01\x00\x01\x07\x01\x01\x00",
+	// in chunks, given up, canceled, and resumed in between
+	"\x00\x02\x00\x01\x00\x00\x01\x00\x00\x02\x00\x01\x00\x00\x02\x00\x06\x02\x09\x00\x00\x02\x00\x01\x00\x00\x00\x00",
+	// a list that is wrong, and a right one
+	"\x00\x00\x00\x02\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x02\x0a\x00\x03\x01\x09\x00",
+	// two connections at once, another's session, an old epoch, a session that is lost
+	"\x00\x00\x00\x02\x00\x00\x00\x02\x0b\x00\x0b\x01\x0b\x02\x0b\x03\x0d\x09\x00\x0b\x04\x00\x00\x00\x00\x00\x00\x00\x00",
+	// goaway, and what comes after it
+	"\x00\x00\x00\x02\x00\x00\x00\x02\x0c\x00\x00\x01\x00\x01\x00\x00\x00\x00\x09\x00",
+	// without a session
+	"\x0b\x05\x00\x00\x00\x02\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x01\x06\x01\x09\x00",
+}
+
+// act does the next thing.
+func (x *foe) act() {
+	switch x.pick(16) {
+	case 0, 1, 2, 3:
+		x.command()
+	case 4:
+		slot, n := x.slot(), x.number()
+		if slot < foeSlots {
+			x.current.mu.Lock()
+			x.current.slots[slot].credit += min(n, 1<<31-1)
+			x.current.mu.Unlock()
+		}
+		x.frame(wire.KindCredit, 0, slot, wire.AppendUvarint(nil, n))
+	case 5:
+		x.frame(wire.KindAck, 0, x.slot(), wire.AppendUvarint(nil, x.number()))
+	case 6:
+		x.frame(wire.KindCancel, 0, x.slot(), nil)
+	case 7, 8:
+		x.input()
+	case 9:
+		x.cut()
+		x.sleep()
+		x.hello(x.current, true)
+		x.list(false)
+	case 10:
+		x.cut()
+		x.hello(x.current, true)
+		x.list(true)
+	case 11:
+		x.another()
+	case 12:
+		x.frame(wire.KindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{Reason: "bye"}))
+	case 13:
+		x.sleep()
+	case 14:
+		x.say([]byte{wire.Ping})
+	case 15:
+		x.say(x.take(1 + x.pick(32)))
+	}
+}
+
+// slot is mostly one that there is.
+func (x *foe) slot() int {
+	n := x.pick(64)
+	if n == 63 {
+		return foeSlots
+	}
+	return n % foeSlots
+}
+
+func (x *foe) frame(kind wire.Kind, flags wire.Flags, slot int, payload []byte) {
+	x.say(frame(kind, flags, slot, payload))
+}
+
+// command sends a command, whole or in chunks.
+func (x *foe) command() {
+	s, slot := x.current, x.slot()
+	e := wire.Extras{Seq: s.seq + 1}
+	switch x.pick(16) {
+	case 14:
+		e.Seq = x.number()
+	case 15:
+		if slot < foeSlots {
+			e.Seq = s.slots[slot].seq // once more, as after a rejection
+		}
+	}
+	e.Credit = uint64(x.pick(6))
+	extras := x.byte()
+	if extras&1 != 0 {
+		e.Timeout = 1 + x.number()*100_000
+	}
+	if extras&2 != 0 {
+		e.Metadata = wire.AppendPair(nil, "key", "value")
+	}
+	if extras&4 != 0 {
+		e.Origin = &wire.Origin{Session: wire.SessionID{foreign}, Seq: 1 + x.number()>>1}
+	}
+	if extras&16 != 0 && e.Seq == s.last+1 {
+		e.Seq = 0 // it is said only where it is not the next one
+	}
+	seq := e.Seq
+	if seq == 0 {
+		seq = s.last + 1
+	}
+	chunked, padding := x.pick(4), x.pick(8)
+	body := append([]byte(foeNames[x.pick(len(foeNames))]), ' ', byte('0'+slot))
+	if padding == 7 {
+		body = append(body, make([]byte, int(x.byte())<<5)...)
+	}
+	if slot < foeSlots {
+		s.mu.Lock()
+		k := &s.slots[slot]
+		k.open, k.seq, k.seen, k.credit, k.inputs = true, seq, 0, max(e.Credit, 1), 0
+		s.mu.Unlock()
+	}
+	s.seq, s.last = max(s.seq, min(seq, 1<<62)), seq
+	payload := wire.AppendExtras(nil, e)
+	flags := wire.FlagExtras
+	if len(payload) == 0 {
+		flags = 0
+	}
+	if extras&8 != 0 {
+		flags |= wire.FlagCompressed
+		body = append([]byte("q"), "100"...)
+	}
+	if chunked == 0 {
+		x.frame(wire.KindCommand, flags, slot, append(payload, body...))
+		return
+	}
+	x.chunks(wire.KindCommand, flags, slot, payload, body, chunked)
+}
+
+// chunks sends a body in two chunks: 1: of which both come; 2: the second one is empty;
+// 3: it does not come, for now.
+func (x *foe) chunks(kind wire.Kind, flags wire.Flags, slot int, payload, body []byte, how int) {
+	half := len(body) / 2
+	payload = append(wire.AppendUvarint(payload, uint64(len(body))), body[:half]...)
+	x.frame(kind, flags|wire.FlagMore, slot, payload)
+	rest := flags &^ (wire.FlagExtras | wire.FlagCompressed)
+	switch how {
+	case 1:
+		x.frame(kind, rest, slot, body[half:])
+	case 2:
+		x.frame(kind, rest, slot, nil)
+	}
+}
+
+// input sends an input.
+func (x *foe) input() {
+	slot, flags := x.slot(), wire.Flags(0)
+	if x.pick(4) == 1 {
+		flags = wire.FlagLast
+	}
+	body := make([]byte, x.pick(3))
+	if x.rarely(8) {
+		body = make([]byte, foeCmdSize-1+x.pick(4))
+	}
+	if slot < foeSlots {
+		x.current.mu.Lock()
+		x.current.slots[slot].inputs++
+		x.current.mu.Unlock()
+	}
+	if how := x.pick(8); how < 4 || len(body) == 0 {
+		x.frame(wire.KindInput, flags, slot, body)
+	} else {
+		x.chunks(wire.KindInput, flags, slot, nil, body, how&3)
+	}
+}
+
+// list tells of the open slots, as they are, or with something wrong.
+func (x *foe) list(wrong bool) {
+	s := x.current
+	var slots []wire.ClientSlot
+	s.mu.Lock()
+	for i, k := range s.slots {
+		if k.open {
+			slots = append(slots, wire.ClientSlot{Slot: uint64(i), Seq: k.seq, Seen: k.seen, Credit: max(k.credit, k.seen) - k.seen, Inputs: k.inputs})
+		}
+	}
+	if wrong {
+		slots = x.spoil(slots)
+	}
+	for i := range s.slots {
+		s.slots[i].resultSeq, s.slots[i].resultItem = 0, 0
+	}
+	for _, item := range slots {
+		if item.Slot < foeSlots {
+			k := &s.slots[item.Slot]
+			k.open, k.seq, k.seen, k.credit, k.inputs = true, item.Seq, item.Seen, item.Seen+item.Credit, item.Inputs
+			k.resultSeq, k.resultItem = int(item.Seq), int(item.Seen)
+		}
+	}
+	s.mu.Unlock()
+	var payload []byte
+	for _, item := range slots {
+		payload = wire.AppendClientSlot(payload, item)
+	}
+	x.frame(wire.KindResume, wire.FlagLast, 0, payload)
+}
+
+// spoil changes a list.
+func (x *foe) spoil(slots []wire.ClientSlot) []wire.ClientSlot {
+	for range 1 + x.pick(3) {
+		if len(slots) == 0 || x.rarely(8) {
+			slots = append(slots, wire.ClientSlot{Slot: x.number(), Seq: x.number(), Seen: x.number(), Credit: x.number()})
+			continue
+		}
+		i := x.pick(len(slots))
+		k := &slots[i]
+		switch x.pick(8) {
+		case 0:
+			k.Seen++
+		case 1:
+			k.Seen--
+		case 2:
+			k.Credit = x.number()
+		case 3:
+			k.Inputs += x.number() - 1
+		case 4:
+			k.Canceled = !k.Canceled
+		case 5:
+			k.Seq += x.number() - 1
+		case 6:
+			k.Slot += x.number() - 1
+		case 7:
+			slots = append(slots[:i], slots[i+1:]...)
+		}
+	}
+	return slots
+}
+
+// another makes a connection that is not simply the next one of its session.
+func (x *foe) another() {
+	s := x.current
+	switch x.pick(8) {
+	case 0: // beside the one that there is
+		x.hello(s, true)
+		x.list(false)
+	case 1: // of somebody else
+		s.visitor.name = "eve"
+		x.hello(s, true)
+		s.visitor.name = ""
+	case 2: // that was long on its way
+		s.epoch -= 2
+		x.hello(s, true)
+		s.epoch += 2
+	case 3: // that opens it once more
+		x.hello(s, false)
+	case 4:
+		x.cut()
+		x.open(nil)
+	case 5: // without a session
+		x.cut()
+		s = x.newSession()
+		s.number = 0
+		x.hello(s, false)
+	case 6:
+		x.open(nil)
+	case 7: // that has yet to say its list
+		x.cut()
+		x.hello(s, true)
+	}
+}
+
+// open opens a further session.
+func (x *foe) open(compressions []uint64) {
+	if x.opened > 8 {
+		return
+	}
+	s := x.newSession()
+	if x.rarely(4) {
+		compressions = []uint64{64}
+	}
+	x.current = s
+	s.visitor.hello.Compressions = compressions
+	x.hello(s, false)
+}
+
+func (x *foe) newSession() *foeSession {
+	x.opened++
+	s := &foeSession{number: x.opened}
+	s.visitor = x.host.visit(wire.ClientHello{})
+	x.current = s
+	return s
+}
+
+// hello makes a connection that opens the session, or resumes it.
+func (x *foe) hello(s *foeSession, resume bool) {
+	s.epoch++
+	s.visitor.hello.Session = s.session(resume)
+	if s.number == 0 {
+		s.visitor.hello.Session = nil
+	}
+	if !resume || s.number == 0 {
+		x.tries++
+		s.visitor.ctx = context.WithValue(x.t.Context(), sessionKey{}, x.tries)
+	}
+	b, err := wire.AppendClientHello(nil, s.visitor.hello)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.connection(s, b)
+}
+
+// connection makes a connection over which b is said.
+func (x *foe) connection(s *foeSession, b []byte) {
+	near, far := memnet.Pipe()
+	x.t.Cleanup(func() { near.Close() })
+	s.visitor.far, s.visitor.peer = far, &peer{t: x.t, conn: near}
+	s.mu.Lock()
+	s.conn++
+	number := s.conn
+	for i := range s.slots {
+		s.slots[i].resultSeq, s.slots[i].resultItem = 0, 0
+		if s.number == 0 {
+			s.slots[i] = foeSlot{}
+		}
+	}
+	s.seq, s.last = 0, 0
+	for _, k := range s.slots {
+		s.seq = max(s.seq, min(k.seq, 1<<62))
+	}
+	s.mu.Unlock()
+	go x.hear(s, number, near)
+	go x.host.accept(s.visitor, far)
+	x.say(b)
+}
