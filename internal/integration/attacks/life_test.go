@@ -67,6 +67,7 @@ func lives() []row {
 			why:      "no Conf lets a session outlive its process: idempotent commands are sent again",
 			attack:   serverKilled,
 			counters: []string{"SessionsLost"},
+			anyway:   []any{"SessionsLost"},
 			sees:     []sight{{atClient, base.ErrSessionLost, base.Unknown}},
 			note:     "idempotent ones are sent again",
 			also:     []string{"TestTheSessionIsLost", "TestChaos"},
