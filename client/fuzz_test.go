@@ -2,13 +2,16 @@ package client_test
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -98,4 +101,255 @@ func FuzzServerBytes(f *testing.F) {
 		}
 		<-c.Done()
 	})
+}
+
+// FuzzServerSessions has a server say what the fuzzer made up, over one connection after
+// the other, to a client with a session or without.
+func FuzzServerSessions(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("\x00\x00\x24\x00\x07\x01\x01\x04\x01\x00\x00\x00"))
+	f.Add([]byte("\x00\x01\x20\x00\x07\x00\x02\x04\x01\x00\x00\x00" + "\x84\x00\x10\x00\x01\x00\x08\x01\x00" + "\x01\x90\x00\x02\x00x"))
+	f.Add([]byte("\x02\x01\x21\x01\x03\x05ab" + "\x25\x01\x00\x30\x01\x03\x03\x00\x00" + "\x00\x50\x03\x01\x08"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 2<<10 {
+			t.Skip()
+		}
+		lie(t, b, func(x *liar) {
+			x.tainted = true
+			for range 6 {
+				x.user(x.stream)
+				x.user(x.do)
+				x.send(1)
+				x.open()
+				x.input(x.pick(2))
+				end := x.ends[len(x.ends)-1]
+				if !end.answered {
+					if x.pick(4) != 3 {
+						x.answerHello(end, wire.StatusOK)
+					}
+				}
+				said := x.take(16 * (1 + x.pick(16)))
+				x.say(end, said)
+				x.bounded()
+				if len(x.deck.b) == 0 {
+					break
+				}
+				end.nc.Cut(memnet.RST)
+				time.Sleep(time.Second)
+				synctest.Wait()
+			}
+		})
+	})
+}
+
+// FuzzServerFrames has a server say frames that are mostly right, while the client's
+// users do all that they can, so that it comes deep into sessions.
+func FuzzServerFrames(f *testing.F) {
+	for _, seed := range liarSeeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 512 {
+			t.Skip()
+		}
+		lie(t, b, func(x *liar) {
+			for len(x.deck.b) > 0 && x.c.Err() == nil {
+				x.act()
+				synctest.Wait()
+				x.bounded()
+			}
+		})
+	})
+}
+
+// liarSeeds are programs, as act reads them.
+var liarSeeds = []string{
+	"",
+	// a stream, cut and resumed
+	"\x00\x01\x10\x00\x00\x00\x10\x00\x00\x00\x1a\x00\x1d\x1c\x00\x00\x10\x00\x00\x01",
+	// Do, Send, inputs, and credit for them, over two connections
+	"\x00\x00\x02\x01\x03\x04\x01\x04\x02\x04\x01\x17\x02\x04\x1a\x00\x1d\x1c\x00\x00\x00\x17\x02\x08\x10\x02\x00\x01",
+	// a list that is wrong, and a right one
+	"\x00\x01\x00\x03\x04\x00\x1a\x01\x1d\x1c\x01\x00\x01\x05\x1d\x1d\x1c\x00\x00\x10\x00\x00\x01",
+	// chunks, a command that is forgotten, and one that is given up
+	"\x02\x02\x04\x01\x00\x14\x00\x10\x14\x01\x10\x15\x00\x00\x07\x00\x06\x00\x15\x01\x01\x16\x01\x00",
+	// goaway, and what goes over the next connection
+	"\x00\x01\x00\x18\x1d\x00\x00\x10\x00\x00\x01\x10\x01\x00\x01",
+	// without a session
+	"\x01\x00\x01\x05\x04\x00\x10\x00\x03\x01\x1a\x00\x1d\x00\x00",
+}
+
+// act does the next thing: the users', or the server's.
+func (x *liar) act() {
+	if end := x.ends[len(x.ends)-1]; end.heard && !end.answered {
+		status := wire.StatusOK
+		if x.pick(8) == 7 {
+			status = wire.Status(x.pick(9))
+		}
+		x.answerHello(end, status)
+	}
+	switch x.pick(32) {
+	case 0:
+		x.user(x.do)
+	case 1:
+		x.user(x.stream)
+	case 2:
+		x.send(x.pick(4))
+	case 3:
+		x.open()
+	case 4:
+		x.input(x.pick(3))
+	case 5:
+		x.user(x.large)
+	case 6:
+		if n := len(x.cancels); n > 0 {
+			x.cancels[x.pick(n)]()
+		}
+	case 7:
+		if n := len(x.seqs); n > 0 {
+			seq := x.seqs[x.pick(n)]
+			x.c.Has(seq)
+			x.c.Forget(seq)
+		}
+	case 8:
+		x.input(-1)
+	case 9:
+		x.input(9 << 10)
+	case 10:
+		if n := len(x.calls); n > 0 {
+			x.calls[x.pick(n)].Close()
+		}
+	case 29, 30:
+		time.Sleep([]time.Duration{time.Millisecond, time.Second, 6 * time.Second, time.Minute}[x.pick(4)])
+	default:
+		x.speak()
+	}
+}
+
+// speak says something over the newest connection, or the one before.
+func (x *liar) speak() {
+	x.mu.Lock()
+	n := len(x.ends) - 1
+	x.mu.Unlock()
+	what := x.byte()
+	if what&0x80 != 0 && n > 0 {
+		n--
+	}
+	end := x.ends[n]
+	if !end.answered || n < len(x.ends)-1 && end.table == x.ends[n+1].table {
+		return // what it would say is not heard, and the newer one knows better what was
+	}
+	if end.deaf { // it speaks of what it has not heard
+		x.tainted = true
+	}
+	slot := x.pick(liarSlots)
+	k := &end.table.slots[slot]
+	switch what % 16 {
+	case 0, 1, 2, 3: // a result, in one frame
+		last := x.lastOne()
+		x.say(end, appendFrame(nil, kindResult, last, uint64(slot), x.result(end, slot, last)))
+	case 4: // the first chunk of one
+		flags := x.lastOne()
+		body := x.result(end, slot, flags)
+		half := len(body) / 2
+		k.partial = body[half:]
+		x.say(end, appendFrame(nil, kindResult, flags|wire.FlagMore, uint64(slot), append(wire.AppendUvarint(nil, uint64(len(body))), body[:half]...)))
+	case 5: // a further chunk
+		piece, flags := k.partial, wire.Flags(0)
+		switch how := x.pick(4); {
+		case how == 1:
+			piece, flags = piece[:len(piece)/2], flags|wire.FlagMore
+			k.partial = k.partial[len(piece):]
+		case how == 2 && piece != nil: // it is given up, and will come again
+			piece, k.partial = nil, nil
+			k.sent--
+		default:
+			k.partial = nil
+		}
+		x.say(end, appendFrame(nil, kindResult, flags, uint64(slot), piece))
+	case 6:
+		x.say(end, appendFrame(nil, kindFailure, 0, uint64(slot), wire.AppendFailure(nil, wire.Failure{Outcome: x.byte(), Code: "busy", RetryAfter: x.number()})))
+	case 7:
+		x.say(end, appendFrame(nil, kindCredit, 0, uint64(slot), wire.AppendUvarint(nil, x.number())))
+	case 8:
+		x.say(end, appendFrame(nil, kindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{RetryAfter: x.number() & 0xff, Reason: "bye"})))
+	case 9:
+		x.say(end, []byte{wire.Ping})
+	case 10, 11:
+		end.deaf = true
+		end.nc.Cut(memnet.Kind(x.pick(4)))
+	case 12, 13:
+		x.stand(end)
+	case 14:
+		x.mu.Lock()
+		x.tainted = true
+		x.mu.Unlock()
+		x.say(end, x.take(1+x.pick(32)))
+	case 15: // compressed
+		last := x.lastOne()
+		body, err := packed.Compress(nil, x.result(end, slot, last))
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		x.say(end, appendFrame(nil, kindResult, last|wire.FlagCompressed, uint64(slot), body))
+	}
+}
+
+func (x *liar) lastOne() wire.Flags {
+	if x.pick(4) == 1 {
+		return wire.FlagLast
+	}
+	return 0
+}
+
+// result is the next one of the command on a slot.
+func (x *liar) result(end *liarEnd, slot int, last wire.Flags) []byte {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	k := &end.table.slots[slot]
+	if k.partial != nil { // this will count as a piece of that
+		x.tainted, k.partial = true, nil
+	}
+	k.sent++
+	size := []int{4, 4, 4, 1000, 3000, 5000, liarResult - 20, liarResult + 1, 70 << 10}[x.pick(9)]
+	body := make([]byte, min(size, 60<<10))
+	binary.LittleEndian.PutUint32(body, uint32(k.sent))
+	return encodeResult(result{N: k.id, Last: last != 0, Body: body})
+}
+
+// stand answers the client's list, as is right, or with something wrong.
+func (x *liar) stand(end *liarEnd) {
+	x.mu.Lock()
+	list := end.list
+	x.mu.Unlock()
+	var slots []wire.ServerSlot
+	for _, state := range list {
+		slots = append(slots, wire.ServerSlot{Slot: uint64(state.Slot), Seen: state.Seen > 0 || state.Inputs > 0 || x.pick(4) != 3, Inputs: uint64(state.Inputs), Credit: 8})
+	}
+	if x.pick(4) == 1 {
+		for range 1 + x.pick(2) {
+			if len(slots) == 0 {
+				slots = append(slots, wire.ServerSlot{Slot: x.number()})
+				continue
+			}
+			k := &slots[x.pick(len(slots))]
+			switch x.pick(5) {
+			case 0:
+				k.Inputs = x.number()
+			case 1:
+				k.Credit = x.number()
+			case 2:
+				k.Seen = !k.Seen
+			case 3:
+				k.Slot = x.number()
+			case 4:
+				slots = slots[1:]
+			}
+		}
+	}
+	var payload []byte
+	for _, s := range slots {
+		payload = wire.AppendServerSlot(payload, s)
+	}
+	x.say(end, appendFrame(nil, wire.KindResume, wire.FlagLast, 0, payload))
 }
