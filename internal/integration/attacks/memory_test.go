@@ -56,6 +56,14 @@ func memories() []row {
 			also:   []string{"TestAResultThatIsTooLarge"},
 		},
 		{
+			name: "many large results", limit: "`client.Conf.MaxBytes`, 256 MiB",
+			conf:   func(l *limits) { l.client.MaxBytes, l.client.MaxResultSize = 100_000, 50_000 },
+			lift:   func(l *limits) { l.client.MaxBytes = 100 << 20 },
+			attack: manyLargeResults,
+			sees:   []sight{{atClient, base.ErrBusy, base.Failed}},
+			also:   []string{"TestMemoryOfResultsIsBounded"},
+		},
+		{
 			name: "decompression bomb", limit: "`MaxCmdSize` and `client.Conf.MaxResultSize`, while it is made",
 			conf: func(l *limits) {
 				compressed(l)
@@ -135,6 +143,42 @@ func largeResult(a *arena) {
 	})
 	err = <-done
 	a.expect(errors.Is(err, base.ErrTooLargeResult), "a server's large result is %v", err)
+}
+
+// manyLargeResults has a server send eight results of 40,000 bytes, and keep the last
+// byte of each back until it has sent all the others.
+func manyLargeResults(a *arena) {
+	const commands = 8
+	body := appendResult(nil, result{Last: true, Body: make([]byte, 40_000-2)})
+	c, err := a.over(a.foe(func(f *foe) {
+		f.hello(wire.ServerHello{})
+		for slot := range commands {
+			if _, _, ok := f.command(); !ok {
+				return
+			}
+			f.send(wire.KindResult, wire.FlagLast|wire.FlagMore, slot, append(wire.AppendUvarint(nil, uint64(len(body))), body[:len(body)-1]...))
+		}
+		time.Sleep(settleTime)
+		for slot := range commands {
+			f.send(wire.KindResult, wire.FlagLast, slot, body[len(body)-1:])
+		}
+		f.rest()
+	}), a.limits.client)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	var ends []<-chan error
+	for range commands {
+		ends = append(ends, a.start(c, command{Op: echo}))
+	}
+	a.middle()
+	failed := 0
+	for _, end := range ends {
+		if <-end != nil {
+			failed++
+		}
+	}
+	a.expect(failed == commands-2, "%d of %d commands failed, where two have room", failed, commands)
 }
 
 // zeros is so many of them, compressed.
