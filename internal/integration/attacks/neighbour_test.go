@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type neighbour struct {
 	a     *arena
 	c     *client.Client[*world]
+	nc    net.Conn
 	done  atomic.Int64
 	stop  chan struct{}
 	ended chan struct{}
@@ -33,7 +35,7 @@ func (a *arena) newNeighbour() *neighbour {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	n := &neighbour{a: a, c: c, stop: make(chan struct{}), ended: make(chan struct{})}
+	n := &neighbour{a: a, c: c, nc: nc, stop: make(chan struct{}), ended: make(chan struct{})}
 	go n.run()
 	return n
 }
