@@ -19,7 +19,9 @@ type call[T any] struct {
 	// knows, and the ID that it had in an earlier session.
 	seq    base.Seq
 	origin *base.ID
-	inputs *inputs // of Open; else nil
+	// mayHaveRun is of a command that is sent once more, and may have run before.
+	mayHaveRun bool
+	inputs     *inputs // of Open; else nil
 	// deadline is when Conf.Timeout is over, and wait how long the command may
 	// wait to be sent, if that is less; zero: for ever.
 	deadline time.Time
@@ -135,7 +137,7 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn, waiting *patience) e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, k.deadline, max(k.credit, 1)
-	s.conn, s.first, s.origin, s.until = conn, k.seq, k.origin, until
+	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, until
 	s.inputs = k.inputs
 	return nil
 }

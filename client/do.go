@@ -18,12 +18,12 @@ func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error
 	for {
 		s, _, err := c.send(ctx, &k)
 		if err != nil {
-			return nil, err
+			return nil, k.ends(err)
 		}
 		l := s.link
 		result, err := s.result(ctx)
 		if err == nil || !c.again(l, &k, err) {
-			return result, err
+			return result, k.ends(err)
 		}
 	}
 }
@@ -53,13 +53,26 @@ func (c *Client[T]) again(l *link[T], k *call[T], err error) bool {
 		if e.Remote || e.Code != base.ErrConnLost && e.Code != base.ErrSessionLost || !base.IsIdempotent(k.cmd) {
 			return false
 		}
-		k.seq = e.Seq
+		k.seq, k.mayHaveRun = e.Seq, true
 		if e.ID != (base.ID{}) {
 			k.origin = &e.ID
 		}
 		return true
 	}
 	return false
+}
+
+// ends returns err as the end of the call: of a command that was sent before, and may
+// have run then, it must not say that it has not.
+func (k *call[T]) ends(err error) error {
+	if !k.mayHaveRun {
+		return err
+	}
+	var id base.ID
+	if k.origin != nil {
+		id = *k.origin
+	}
+	return mayHaveRun(err, k.seq, id)
 }
 
 // result waits for the command's one result, and leaves the slot.

@@ -36,3 +36,15 @@ func (c *Client[T]) name(k *call[T], err error) error {
 	}
 	return e
 }
+
+// mayHaveRun returns err, of a command that was sent again, as one that does not know
+// whether it has run.
+func mayHaveRun(err error, seq base.Seq, id base.ID) error {
+	var e *base.Error
+	if !errors.As(err, &e) || e.Outcome != base.NotSent && e.Outcome != base.Rejected {
+		return err
+	}
+	unknown := *e
+	unknown.Outcome, unknown.Seq, unknown.ID = base.Unknown, seq, id
+	return &unknown
+}

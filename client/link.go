@@ -193,6 +193,7 @@ func (l *link[T]) release(s *slot[T]) {
 	s.mu.Lock()
 	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
+	s.mayHaveRun = false
 	s.granted, s.got = 0, 0
 	s.deadline, s.until, s.expired = time.Time{}, time.Time{}, false
 	s.final, s.ended, s.err, s.queued = false, false, nil, false

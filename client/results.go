@@ -21,7 +21,7 @@ func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base
 		for {
 			s, seq, err := c.send(ctx, &k)
 			if err != nil {
-				yield(nil, err)
+				yield(nil, k.ends(err))
 				return
 			}
 			l := s.link
@@ -30,7 +30,7 @@ func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base
 				return
 			}
 			if yielded || !c.again(l, &k, err) {
-				yield(nil, err)
+				yield(nil, k.ends(err))
 				return
 			}
 		}

@@ -93,7 +93,7 @@ func (s *slot[T]) sendAnew(err error) bool {
 	s.mu.Lock()
 	k := call[T]{
 		cmd: s.cmd, owner: channel, results: s.results, credit: s.message.Credit,
-		deadline: s.deadline, wait: c.conf.SendTimeout, seq: base.Seq(s.seq.Load()), origin: s.origin,
+		deadline: s.deadline, wait: c.conf.SendTimeout, seq: base.Seq(s.seq.Load()), origin: s.origin, mayHaveRun: s.mayHaveRun,
 	}
 	s.mu.Unlock()
 	if k.results == nil || !c.again(s.link, &k, err) {
@@ -103,7 +103,7 @@ func (s *slot[T]) sendAnew(err error) bool {
 		_, seq, err := c.send(context.Background(), &k)
 		if err != nil {
 			var e *base.Error
-			errors.As(err, &e)
+			errors.As(k.ends(err), &e)
 			e.Seq = k.seq
 			s.hold(nil, e, true)
 			s.deliver(true)
@@ -184,6 +184,9 @@ func (s *slot[T]) keep() bool {
 }
 
 func (s *slot[T]) hold(result base.Result, err error, last bool) {
+	if s.mayHaveRun {
+		err = mayHaveRun(err, base.Seq(s.seq.Load()), s.id())
+	}
 	s.pending = delivery{
 		held:    s.holding,
 		result:  base.AsyncResult{Seq: base.Seq(s.seq.Load()), Result: result, Err: err},

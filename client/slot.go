@@ -30,6 +30,7 @@ type slot[T any] struct {
 	compressed transport.Buffer
 	message    transport.Message
 	first      base.Seq // of a command that is sent once more: the Seq that its user knows; else 0
+	mayHaveRun bool     // before, of such a command
 
 	// Of the owner.
 	out     inbox
