@@ -22,6 +22,9 @@ func (l *link[T]) run() {
 		conn.Join()
 		l.detach(conn)
 		if !l.outlives() {
+			if err := l.client.Err(); err != nil && l.session != nil {
+				reason = err // without it the session would have gone on
+			}
 			break
 		}
 		l.client.detached(l, conn, reason)
