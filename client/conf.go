@@ -68,8 +68,8 @@ type Conf struct {
 	// SysDataReceiveTimeout bounds the hello, in which ServerInfo and
 	// ServerSettings are received, TLS handshake included; 0: 10 s.
 	SysDataReceiveTimeout time.Duration
-	// WriteTimeout bounds each write: a server that does not read for so long,
-	// while there is something to write, is given up. 0: 30 s.
+	// WriteTimeout bounds each write, of 128 KiB at most: a server that does not read
+	// for so long, while there is something to write, is given up. 0: 30 s.
 	WriteTimeout time.Duration
 	// ServerInfo is the one that the server must have; nil: "default".
 	ServerInfo []byte

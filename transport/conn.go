@@ -16,8 +16,8 @@ import (
 
 // Defaults of a Conn.
 const (
-	// DefaultWriteTimeout is how long one write may take before the peer counts
-	// as a slow reader.
+	// DefaultWriteTimeout is how long one write, of 128 KiB at most, may take before
+	// the peer counts as a slow reader.
 	DefaultWriteTimeout = 30 * time.Second
 
 	readBuffer = 16 << 10  // bytes
@@ -42,7 +42,8 @@ type Conn struct {
 	in          *bufio.Reader
 	at          time.Time    // when in was last filled; of the goroutine that reads
 	lastRead    atomic.Int64 // the same in nanoseconds since start, for all
-	paused      atomic.Bool  // the reader waits for the user, not for the peer
+	paused      atomic.Bool  // the reader waits for something else than what the peer sends
+	crowded     atomic.Bool  // at a server: so much is in out that the reader waits
 	lastCommand atomic.Int64 // when a command was last sent, likewise
 	start       time.Time
 
@@ -107,9 +108,15 @@ func (c *Conn) HearHello(h *Hello) error {
 }
 
 // Read reads the next message into m. It flushes what was held back while
-// earlier messages were handed out, before it waits for more.
+// earlier messages were handed out, before it waits for more. At a server it first
+// waits for the client to read, if too much is to be written.
 func (c *Conn) Read(m *Message) error {
 	*m = Message{}
+	if c.crowded.Load() {
+		if err := c.waitForPeer(); err != nil {
+			return err
+		}
+	}
 	if err := c.transport.Read(c.in, m); err != nil {
 		return c.Fail(err)
 	}

@@ -340,19 +340,108 @@ func TestSlowReaderIsCut(t *testing.T) {
 	})
 }
 
-// A peer that makes us answer, and does not read the answers, is cut at once.
+// E2: a server that makes a client answer, and does not read the answers, is cut at once
+// when they are more than any honest one causes.
 func TestPostIsBounded(t *testing.T) {
 	pair(t, func(t *testing.T, c, _ *Conn) {
-		posted := 0
-		for c.Post(&Message{Kind: Credit, Credit: 1}) == nil {
-			if posted += 4; posted > 8*sendBuffer {
+		posted, reason := 0, string(pattern(30_000))
+		for c.Post(&Message{Kind: Goaway, Reason: reason}) == nil {
+			if posted += len(reason); posted > mostPosted+2*sendBuffer {
 				t.Fatalf("%d bytes were taken", posted)
 			}
 			synctest.Wait()
 		}
 		wantCode(t, c.Err(), base.ErrSlowReader)
-		if posted < 4*sendBuffer {
+		if posted < mostPosted {
 			t.Errorf("it was cut after %d bytes", posted)
+		}
+	})
+}
+
+// failure is the nth one, of two kilobytes, as errors of users may be.
+func failure(n int) *Message {
+	return &Message{Kind: Failure, Slot: n % 300, Err: &base.Error{Outcome: base.Failed, Code: base.ErrExec, Message: string(pattern(2000))}}
+}
+
+// wantFailures reads so many of them, in order.
+func wantFailures(t *testing.T, c *Conn, many int) {
+	t.Helper()
+	first := read(t, c)
+	for n := 1; n < many; n++ {
+		if m := read(t, c); m.Kind != Failure || m.Slot != (first.Slot+n)%300 {
+			t.Fatalf("message %d is %+v", n, m)
+		}
+	}
+}
+
+// E2: failures, for which nobody gives credit, find room however many come at once: a
+// peer that reads gets them all.
+func TestFailuresAtOnce(t *testing.T) {
+	pair(t, func(t *testing.T, c, s *Conn) {
+		s.nc.(*memnet.Conn).SetPlan(memnet.Plan{Delay: 5 * time.Millisecond})
+		const many = 3000
+		for n := range many {
+			if err := s.Post(failure(n)); err != nil {
+				t.Fatalf("failure %d: %v", n, err)
+			}
+		}
+		wantFailures(t, c, many)
+	})
+}
+
+// E2: while so much is to be written a server reads nothing, so that it will not be
+// more; the client does not count as silent meanwhile. It is cut if it does not read.
+func TestAServerWaitsForItsClientToRead(t *testing.T) {
+	for name, reads := range map[string]bool{"reads in time": true, "does not read": false} {
+		t.Run(name, func(t *testing.T) {
+			pair(t, func(t *testing.T, c, s *Conn) {
+				served := make(chan error, 1)
+				handled := 0
+				go func() {
+					var m Message
+					for {
+						if err := s.Read(&m); err != nil {
+							served <- err
+							return
+						}
+						handled++
+						s.Post(failure(m.Slot))
+					}
+				}()
+				const many = 1000
+				for n := range many {
+					send(t, c, &Message{Kind: Command, Slot: n % 300})
+				}
+				time.Sleep(29 * time.Second)
+				if pending := handled * 2000; pending < mostAnswers || pending > 2*mostAnswers+memnet.DefaultSize+4000 || s.SinceRead() != 0 {
+					t.Errorf("%d bytes of answers were made, silent for %v", pending, s.SinceRead())
+				}
+				if !reads {
+					wantCode(t, <-served, base.ErrSlowReader)
+					return
+				}
+				wantFailures(t, c, many)
+				c.Fail(errTestOver)
+				wantCode(t, <-served, base.ErrConnLost)
+			})
+		})
+	}
+}
+
+// E2: the write timeout is for each piece: a peer that reads all the time is not cut,
+// however much is to be written and however long that takes.
+func TestAPeerThatReadsSlowly(t *testing.T) {
+	pair(t, func(t *testing.T, c, s *Conn) {
+		for n := range 2000 {
+			s.Post(failure(n))
+		}
+		begin := time.Now()
+		for range 2000 / 20 {
+			time.Sleep(2 * time.Second)
+			wantFailures(t, c, 20)
+		}
+		if took := time.Since(begin); took < 3*time.Minute {
+			t.Errorf("all was read within %v: the test tests nothing", took)
 		}
 	})
 }

@@ -16,6 +16,20 @@ import (
 // what the socket will not take, and all that goes by reference, is left to a
 // goroutine of its own, the drain, which ends when nothing is left.
 
+// What can't wait, such as a failure, always finds room. It is bounded all the same.
+// A server reads no further while so much of it is to be written, until the client has
+// read: there can't be more then than one failure for each command that has come. A
+// client must read always, for two sides that wait for each other to read wait for ever;
+// what it says of results, none of which comes without its credit, is so little that
+// only a server that does not read meets the limit.
+const (
+	mostAnswers = 2 * sendBuffer  // bytes that wait to be written at a server before it reads no further
+	mostPosted  = 64 * sendBuffer // bytes that wait to be written at a client before it gives the server up
+)
+
+// writeAtOnce is how much of the send buffer is written within one write timeout.
+const writeAtOnce = 64 << 10
+
 // flushRounds is how often one goroutine flushes for others before it leaves the
 // rest to the drain.
 const flushRounds = 8
@@ -42,8 +56,8 @@ func (c *Conn) Room(ctx context.Context) error {
 	}
 }
 
-// ErrNoRoom is what Append says of a command or result for which the caller has
-// to wait: it calls Room, and then Append again.
+// ErrNoRoom is what Append says of a command, input or result for which the caller
+// has to wait: it calls Room, and then Append again.
 var ErrNoRoom = errors.New("transport: the send buffer is full")
 
 // Append appends m to the send buffer, without waiting. A message with a large
@@ -51,19 +65,22 @@ var ErrNoRoom = errors.New("transport: the send buffer is full")
 // else will write what was appended: the caller must call Flush, once it holds
 // no lock. On an error m was not sent: ErrNoRoom, or the end of the connection.
 //
-// Small messages about commands find room always; a peer that lets too many of
-// them pile up is cut as a slow reader.
+// Small messages about commands find room always; a server that lets too many of
+// them pile up at its client is cut as a slow reader.
 func (c *Conn) Append(m *Message) (flush bool, err error) {
 	c.mu.Lock()
 	if c.err != nil {
 		defer c.mu.Unlock()
 		return false, c.err
 	}
-	if len(c.out) >= sendBuffer && (m.Kind == Command || m.Kind == Result) {
+	if len(c.out) >= sendBuffer && (m.Kind == Command || m.Kind == Result || m.Kind == Input) {
 		c.mu.Unlock()
 		return false, ErrNoRoom
 	}
-	if len(c.out) >= 4*sendBuffer {
+	switch server := c.nextSeq == nil; {
+	case server && len(c.out) >= mostAnswers:
+		c.crowded.Store(true)
+	case !server && len(c.out) >= mostPosted:
 		c.mu.Unlock()
 		return false, c.Fail(&base.Error{Code: base.ErrSlowReader, Message: "the connection was ended, since the peer sends and does not read"})
 	}
@@ -76,6 +93,14 @@ func (c *Conn) Append(m *Message) (flush bool, err error) {
 	flush = c.mustFlush()
 	c.mu.Unlock()
 	return flush, nil
+}
+
+// waitForPeer waits until the peer has read so much that there is room again, or the
+// connection has ended, as it does after the write timeout. It is called by the
+// goroutine that reads.
+func (c *Conn) waitForPeer() error {
+	defer c.Pause()()
+	return c.Room(context.Background())
 }
 
 // Post appends a message and flushes: for what is so small and rare that nobody
@@ -205,6 +230,9 @@ func (c *Conn) takeOut() []byte {
 		c.commanded = false
 		c.lastCommand.Store(int64(time.Since(c.start)))
 	}
+	if c.crowded.Load() {
+		c.crowded.Store(false)
+	}
 	if c.room != nil {
 		close(c.room)
 		c.room = nil
@@ -219,8 +247,7 @@ func (c *Conn) keep(b []byte) {
 	}
 }
 
-// drain writes what Flush left, waiting for the peer, up to the write timeout a
-// write. It is a goroutine of its own, started by Flush and ended by an empty
+// drain writes what Flush left, waiting for the peer. It is a goroutine of its own, started by Flush and ended by an empty
 // buffer or the connection's end.
 func (c *Conn) drain() {
 	if c.raw == nil {
@@ -243,7 +270,6 @@ func (c *Conn) drain() {
 		b := c.takeOut()
 		c.mu.Unlock()
 
-		c.nc.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 		n, err := c.write(rest, b, tail)
 
 		c.mu.Lock()
@@ -260,9 +286,31 @@ func (c *Conn) drain() {
 	}
 }
 
-// write writes three pieces, in one system call where the net.Conn can. Only the
-// drain calls it.
-func (c *Conn) write(rest, b, tail []byte) (int64, error) {
+// write writes rest, b and tail. What there is of the first two beyond writeAtOnce is
+// written before, so that a peer which reads, if slowly, has the write timeout for each
+// piece. Only the drain calls it.
+func (c *Conn) write(rest, b, tail []byte) (written int64, err error) {
+	for len(rest)+len(b) > writeAtOnce {
+		p := &rest
+		if len(rest) == 0 {
+			p = &b
+		}
+		n := min(len(*p), writeAtOnce)
+		took, err := c.writeOnce((*p)[:n], nil, nil)
+		written += took
+		if err != nil {
+			return written, err
+		}
+		*p = (*p)[n:]
+	}
+	took, err := c.writeOnce(rest, b, tail)
+	return written + took, err
+}
+
+// writeOnce writes three pieces within the write timeout, in one system call where the
+// net.Conn can.
+func (c *Conn) writeOnce(rest, b, tail []byte) (int64, error) {
+	c.nc.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 	defer clear(c.pieces[:])
 	n := 0
 	for _, p := range [...][]byte{rest, b, tail} {

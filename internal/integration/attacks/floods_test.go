@@ -66,7 +66,7 @@ func floods() []row {
 			also:     []string{"TestCommandsAreShed"},
 		},
 		{
-			name: "slow reader", limit: "`WriteTimeout`, 30 s a write; 1 MiB of answers",
+			name: "slow reader", limit: "`WriteTimeout`, 30 s a write; behind 512 KiB of answers the server reads no further",
 			conf:     func(l *limits) { l.server.WriteTimeout = 50 * time.Millisecond },
 			lift:     func(l *limits) { l.server.WriteTimeout = time.Hour },
 			attack:   slowReader,
