@@ -188,7 +188,7 @@ func tooManyRunning(a *arena) {
 
 func slowReader(a *arena) {
 	for i := range 3 {
-		p := a.mute(wire.ClientHello{})
+		p := a.mute(a.dial, wire.ClientHello{})
 		for slot := range 10 {
 			p.command(slot, command{Op: grow, N: 30_000})
 		}

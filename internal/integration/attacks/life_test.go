@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -311,6 +312,8 @@ func drain(a *arena) {
 		a.start(plain, command{Op: stubborn, N: 40, Number: 2}),
 		a.start(single, command{Op: stubborn, N: 40, Number: 3}),
 	}
+	deaf := a.peerOver(n.dial, wire.ClientHello{}) // to the goaway
+	a.until(func() bool { return deaf.status() == wire.StatusOK })
 	shutdown := make(chan error, 1)
 	if !a.lifted() {
 		go func() {
@@ -326,6 +329,10 @@ func drain(a *arena) {
 		a.over(conn, a.limits.client)
 	}
 	a.do(single, command{Op: echo})
+	deaf.command(0, command{Op: echo, Number: 4})
+	told := a.until(func() bool { return len(deaf.failed()) > 0 })
+	a.expect(told && errors.Is(deaf.failed()[0], base.ErrDraining) && a.world.times(4) == 0, "a command that comes after the goaway is answered by %v", deaf.failed())
+	deaf.leave()
 	for i, end := range running {
 		err := <-end
 		a.expect(err == nil, "the command %d that was running got %v", i+1, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -28,7 +29,12 @@ type peer struct {
 // peer dials, says hello, and reads until the connection ends. A server that is shut
 // down may not let it in: then its connection has ended.
 func (a *arena) peer(hello wire.ClientHello) *peer {
-	p := a.mute(hello)
+	return a.peerOver(a.dial, hello)
+}
+
+// peerOver is a peer on another network.
+func (a *arena) peerOver(dial client.Dialer, hello wire.ClientHello) *peer {
+	p := a.mute(dial, hello)
 	if p.nc != nil {
 		go func() {
 			defer close(p.done)
@@ -39,9 +45,9 @@ func (a *arena) peer(hello wire.ClientHello) *peer {
 }
 
 // mute is a peer that does not read.
-func (a *arena) mute(hello wire.ClientHello) *peer {
+func (a *arena) mute(dial client.Dialer, hello wire.ClientHello) *peer {
 	p := &peer{done: make(chan struct{}), results: map[uint64]int{}, ended: map[uint64]int{}}
-	nc, err := a.dial(a.t.Context())
+	nc, err := dial(a.t.Context())
 	if err != nil {
 		close(p.done)
 		return p
