@@ -72,7 +72,7 @@ func floods() []row {
 			attack:   slowReader,
 			counters: []string{"SlowReaders"},
 			sees:     []sight{{atServer, base.ErrSlowReader, base.Unknown}},
-			also:     []string{"TestAPeerThatReadsNothing"},
+			also:     []string{"TestAPeerThatReadsNothing", "TestAClientThatStopsReading"},
 		},
 		{
 			name: "tiny credits", limit: "one result for each credit; `ReceiveTimeout` where the client falls silent",

@@ -66,7 +66,7 @@ func hellos() []row {
 			counters: []string{"AcceptFailures"},
 			sees:     []sight{{atServer, syscall.EMFILE, base.Unknown}},
 			note:     "who comes waits",
-			also:     []string{"TestAcceptGoesOnWithoutFileDescriptors"},
+			also:     []string{"TestAcceptGoesOnWithoutFileDescriptors", "TestAServerWithFewDescriptors"},
 		},
 		{
 			name: "connection cap", limit: "`WorkersCount`, 1024",
@@ -92,7 +92,7 @@ func hellos() []row {
 			counters: []string{"FullHellos", "Idle"},
 			sees:     []sight{{atState, base.ErrFull, base.Rejected}},
 			note:     "a wait, then all goes on",
-			also:     []string{"TestBackoff", "TestRetryAfter"},
+			also:     []string{"TestBackoff", "TestRetryAfter", "TestAllClientsComeBack"},
 		},
 		{
 			name: "a peer of another kind", limit: "the first byte that does not fit",

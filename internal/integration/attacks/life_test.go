@@ -61,7 +61,7 @@ func lives() []row {
 				{atClient, base.ErrSessionLost, base.Unknown},
 			},
 			note: "a shorter one costs a delay",
-			also: []string{"TestTheSessionsTimeIsOver", "TestASessionExpires"},
+			also: []string{"TestTheSessionsTimeIsOver", "TestASessionExpires", "TestOneSideIsPaused"},
 		},
 		{
 			name: "server killed before, during and after running a command", limit: "the server process: its sessions end with it",
@@ -71,7 +71,7 @@ func lives() []row {
 			anyway:   []any{"SessionsLost"},
 			sees:     []sight{{atClient, base.ErrSessionLost, base.Unknown}},
 			note:     "idempotent ones are sent again",
-			also:     []string{"TestTheSessionIsLost", "TestChaos"},
+			also:     []string{"TestTheSessionIsLost", "TestClientsAndServersAreKilledInTurn"},
 		},
 		{
 			name: "panic in command, codec, callback", limit: "the goroutine of that command",
@@ -101,7 +101,7 @@ func lives() []row {
 			counters: []string{"DrainingHellos"},
 			sees:     []sight{{atClient, base.ErrDraining, base.Rejected}},
 			note:     "nothing, with a session or `Do` of a client that reconnects",
-			also:     []string{"TestDrainDuring", "TestShutdownWaitsForSessions", "TestServersThatDrainInTurn"},
+			also:     []string{"TestDrainDuring", "TestShutdownWaitsForSessions", "TestServersThatDrainInTurn", "TestServersAreReplacedInTurn"},
 		},
 	}
 }
