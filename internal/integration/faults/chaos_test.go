@@ -363,7 +363,7 @@ func (p *program) judge() {
 	for number, outcome := range p.outcomes {
 		n := e.starts[number]
 		switch {
-		case (outcome == base.NotSent || outcome == base.Rejected) && n > 0 && !p.again[number]:
+		case (outcome == base.NotSent || outcome == base.Rejected) && n > 0:
 			p.wrong("command %d is told to be %v, and has run", number, outcome)
 		case (outcome == base.Succeeded || outcome == base.Failed) && n == 0:
 			p.wrong("command %d is told to be %v, and has not run", number, outcome)
