@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/internal/wheel"
 )
 
 // admission bounds how many commands run at once on a server, whoever sent them. More
@@ -16,11 +17,14 @@ type admission[T any] struct {
 	maxRunning int64
 	maxQueued  int64
 	maxWait    time.Duration
+	wheel      *wheel.Wheel
 	run        func(*command[T]) // in a goroutine of its own
 
 	running atomic.Int64
 	waiting atomic.Int64 // in the queue; changed under mu
 	service atomic.Int64 // how long a command takes, in nanoseconds: a moving average
+	moved   atomic.Int64 // when all places were taken, or one was left: nanoseconds after since
+	since   time.Time
 
 	mu          sync.Mutex  // protects what follows, and the links of the commands in the queue
 	first, last *command[T] // the queue
@@ -29,28 +33,29 @@ type admission[T any] struct {
 // enter lets a command run, which it reports by true, puts it into the queue, or
 // refuses it.
 func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, refusal *base.Error) {
-	n := a.running.Add(1)
-	if n <= a.maxRunning {
+	if n := a.takePlace(); n > 0 {
 		if n > a.maxRunning/2 { // how long commands take is of interest only then
 			x.began = time.Now()
 		}
+		if n == a.maxRunning {
+			a.move(x.began)
+		}
 		return true, nil
 	}
-	a.running.Add(-1)
 	patience := a.maxWait
 	if timeout > 0 {
 		patience = min(patience, timeout)
 	}
-	queued := a.waiting.Load()
-	wait := a.wait(queued)
-	if queued >= a.maxQueued || wait > patience {
-		return false, &base.Error{
-			Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: max(wait, minRetryAfter),
-			Message: fmt.Sprintf("the server runs %d commands, and %d wait: this one would begin after %v", a.maxRunning, queued, wait.Round(time.Millisecond)),
-		}
+	at := time.Now()
+	wait := a.wait(at)
+	if a.waiting.Load() >= a.maxQueued || wait > patience {
+		return false, a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
+	}
+	if patience == a.maxWait { // else its deadline is sooner
+		a.wheel.Start(&x.timer, a.maxWait)
 	}
 	a.mu.Lock()
-	a.push(x)
+	a.push(x, at)
 	next := a.next() // one may have ended since
 	a.mu.Unlock()
 	if next != nil {
@@ -59,19 +64,50 @@ func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, re
 	return false, nil
 }
 
+// takePlace takes a place among the running commands, and returns how many are taken
+// then; 0: all were. It never counts a command that does not run: whoever leaves at that
+// moment would find no place for one that waits.
+func (a *admission[T]) takePlace() int64 {
+	for {
+		n := a.running.Load()
+		if n >= a.maxRunning {
+			return 0
+		}
+		if a.running.CompareAndSwap(n, n+1) {
+			return n + 1
+		}
+	}
+}
+
 // minRetryAfter is the least time after which trying again is of use.
 const minRetryAfter = 10 * time.Millisecond
 
-// wait is how long a command would wait behind so many others.
-func (a *admission[T]) wait(queued int64) time.Duration {
-	return time.Duration((queued + 1) * a.service.Load() / a.maxRunning)
+// busy is the refusal of a command.
+func (a *admission[T]) busy(message string, wait time.Duration) *base.Error {
+	return &base.Error{
+		Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: min(max(wait, minRetryAfter), max(a.maxWait, minRetryAfter)),
+		Message: fmt.Sprintf("the server runs %d commands, and %d wait: %s", a.maxRunning, a.waiting.Load(), message),
+	}
 }
+
+// wait is how long a command would wait behind those in the queue: for as many ends of
+// commands, which come as often as commands take on average, or not even that where
+// none has come for longer.
+func (a *admission[T]) wait(at time.Time) time.Duration {
+	each := max(a.service.Load()/a.maxRunning, int64(at.Sub(a.since))-a.moved.Load())
+	return time.Duration((a.waiting.Load() + 1) * each)
+}
+
+// move notes that the running commands have changed while all places were taken.
+func (a *admission[T]) move(at time.Time) { a.moved.Store(int64(at.Sub(a.since))) }
 
 // leave is the end of a command that ran. The next one begins.
 func (a *admission[T]) leave(x *command[T]) {
 	if !x.began.IsZero() {
-		took, before := int64(time.Since(x.began)), a.service.Load()
+		at := time.Now()
+		took, before := int64(at.Sub(x.began)), a.service.Load()
 		a.service.Store(before + (took-before)/8)
+		a.move(at)
 		x.began = time.Time{}
 	}
 	a.running.Add(-1)
@@ -88,11 +124,7 @@ func (a *admission[T]) leave(x *command[T]) {
 
 // next takes a command out of the queue, if one may run. The caller holds mu.
 func (a *admission[T]) next() *command[T] {
-	if a.first == nil {
-		return nil
-	}
-	if a.running.Add(1) > a.maxRunning {
-		a.running.Add(-1)
+	if a.first == nil || a.takePlace() == 0 {
 		return nil
 	}
 	x := a.first
@@ -116,8 +148,20 @@ func (a *admission[T]) remove(x *command[T]) bool {
 	return true
 }
 
-func (a *admission[T]) push(x *command[T]) {
-	x.queued, x.before = true, a.last
+// overdue takes a command out of the queue that has waited there for longer than any
+// may; false: it has not, or is not in it.
+func (a *admission[T]) overdue(x *command[T]) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !x.queued || time.Since(x.entered) < a.maxWait {
+		return false
+	}
+	a.unlink(x)
+	return true
+}
+
+func (a *admission[T]) push(x *command[T], at time.Time) {
+	x.queued, x.before, x.entered = true, a.last, at
 	if a.last == nil {
 		a.first = x
 	} else {

@@ -31,7 +31,8 @@ type command[T any] struct {
 	cmd        base.Cmd[T] // once it is decoded; of the goroutine that runs it, and of Receive
 
 	began          time.Time   // when it began to run, if that is of interest; zero: it is not
-	queued         bool        // it waits to run; this and the next two are under admission.mu
+	queued         bool        // it waits to run; this and the next two lines are under admission.mu
+	entered        time.Time   // when it began to
 	before, behind *command[T] // in the queue
 
 	timer  wheel.Timer
@@ -82,7 +83,7 @@ func (x *command[T]) recycle() bool {
 // reader calls it.
 func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	at := conn.At()
-	x.at, x.slot, x.value, x.compressed = at, m.Slot, m.Value, m.Compressed
+	x.at, x.slot, x.value, x.compressed, x.entered = at, m.Slot, m.Value, m.Compressed, time.Time{}
 	switch {
 	case m.Owned:
 		x.body = m.Body

@@ -36,18 +36,31 @@ func (x *command[T]) result(last bool) transport.Message {
 }
 
 // decompress returns what the body of a command, or of an input, was before it was
-// compressed.
-func (s *Session[T]) decompress(body []byte) ([]byte, *base.Error) {
+// compressed, and how many bytes of memory it holds. The memory is taken first: as much as
+// bodies commonly become, and more where that is not enough.
+func (s *Session[T]) decompress(body []byte, memory *Memory) (plain []byte, held int, failure *base.Error) {
 	limit := s.handler.MaxCmdSize
 	if s.compression == nil {
-		return nil, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the body is compressed, and no compression was agreed upon"}
+		return nil, 0, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the body is compressed, and no compression was agreed upon"}
 	}
-	plain, err := s.compression.Decompress(nil, body, limit)
-	switch {
-	case errors.Is(err, transport.ErrTooLarge):
-		return nil, &base.Error{Outcome: base.Rejected, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("the body has more than %d bytes once it is decompressed, the server's MaxCmdSize", limit)}
-	case err != nil:
-		return nil, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the body can't be decompressed: " + err.Error()}
+	for room := min(max(4*len(body), keepBody), limit); ; room = min(4*room, limit) {
+		if !memory.take(room) {
+			s.handler.Counters.NoMemory.Add(1)
+			return nil, 0, noMemory(room)
+		}
+		plain, err := s.compression.Decompress(nil, body, room)
+		held = len(plain)
+		if held <= keepBody || err != nil {
+			held = 0
+		}
+		memory.give(room - held)
+		switch tooLarge := errors.Is(err, transport.ErrTooLarge); {
+		case err == nil:
+			return plain, held, nil
+		case !tooLarge:
+			return nil, 0, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the body can't be decompressed: " + err.Error()}
+		case room == limit:
+			return nil, 0, &base.Error{Outcome: base.Rejected, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("the body has more than %d bytes once it is decompressed, the server's MaxCmdSize", limit)}
+		}
 	}
-	return plain, nil
 }

@@ -196,14 +196,22 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	c.session.running.Add(1)
 	now, refusal := c.handler.admitted.enter(x, m.Timeout)
 	if refusal != nil {
-		c.handler.Counters.Shed.Add(1)
-		x.end(m.Seq, refusal)
-		c.session.finish(x)
+		x.shed(refusal)
 	}
 	if !now {
 		return nil, nil
 	}
 	return x, nil
+}
+
+// shed ends a command that will not run, since too many do.
+func (x *command[T]) shed(refusal *base.Error) {
+	x.mu.Lock()
+	seq := x.seq
+	x.mu.Unlock()
+	x.session.handler.Counters.Shed.Add(1)
+	x.end(seq, refusal)
+	x.session.finish(x)
 }
 
 // countRefusal counts a refusal for want of memory.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -30,7 +31,7 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 		x.mu.Unlock()
 		return
 	}
-	if !x.started && failure.Outcome == base.Unknown {
+	if !x.started { // nor will it be
 		failure.Outcome = base.Rejected
 	}
 	told := x.endLocked(failure, true)
@@ -87,14 +88,20 @@ func (x *command[T]) tell(t told) {
 	}
 }
 
-// expire is called by the wheel when the deadline may have passed; the record may
-// be a later command's by then.
+// expire is called by the wheel when the deadline may have passed, or the time in the
+// queue; the record may be a later command's by then.
 func (x *command[T]) expire() {
 	x.mu.Lock()
-	seq, late := x.seq, x.late()
+	seq, late, deadline := x.seq, x.late(), x.deadline
 	x.mu.Unlock()
-	if late {
+	admitted := &x.session.handler.admitted
+	switch {
+	case late:
 		x.cancel(seq, context.DeadlineExceeded, &base.Error{Outcome: base.Unknown, Code: base.ErrDeadline, Message: "the command's deadline passed while the server was running it"})
+	case admitted.overdue(x):
+		x.shed(admitted.busy(fmt.Sprintf("this one has waited for %v", admitted.maxWait), admitted.maxWait))
+	case !deadline.IsZero(): // its turn came before its time in the queue was over
+		x.session.handler.wheel.Start(&x.timer, time.Until(deadline))
 	}
 }
 

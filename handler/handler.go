@@ -93,10 +93,11 @@ func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
 		Conf: conf, custom: !usual, pool: pool, wheel: wheel.New(),
 		memory: memory{limit: int64(conf.MaxBytes)},
 		admitted: admission[T]{
-			maxRunning: int64(conf.MaxRunning), maxQueued: int64(conf.MaxQueued), maxWait: conf.MaxQueueTime,
+			maxRunning: int64(conf.MaxRunning), maxQueued: int64(conf.MaxQueued), maxWait: conf.MaxQueueTime, since: time.Now(),
 			run: func(x *command[T]) { pool.follow(x) },
 		},
 	}
+	h.admitted.wheel = h.wheel
 	h.sessions = &sessions[T]{conf: conf.Sessions, counters: &h.Counters, byID: make(map[transport.SessionID]*Session[T])}
 	return h
 }

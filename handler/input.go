@@ -189,11 +189,13 @@ func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next inp
 	defer next.memory.give(next.held)
 	body := next.body
 	if next.compressed {
-		var failure *base.Error
-		if body, failure = x.session.decompress(body); failure != nil {
+		plain, held, failure := x.session.decompress(body, next.memory)
+		if failure != nil {
 			failure.Outcome = base.Failed
 			return nil, failure
 		}
+		defer next.memory.give(held)
+		body = plain
 	}
 	v, err = decoder.DecodeInput(x.cmd, &transport.Body{B: body})
 	if err != nil {

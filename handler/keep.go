@@ -34,6 +34,7 @@ type keptItem struct {
 	failure    *base.Error // nil: it is a result
 	last       bool
 	compressed bool
+	counted    int                // bytes of the session's budget
 	large      *transport.Message // the message, while it goes out by reference
 }
 
@@ -58,20 +59,20 @@ func (k *kept) copyBody(body []byte) []byte {
 func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 	m := x.result(last)
 	item := keptItem{body: m.Body, last: last, compressed: m.Compressed}
-	size := countedSize(len(item.body))
-	if err := x.session.bytes.take(&x.ctx, x, seq, size); err != nil {
+	item.counted = x.countedSize(len(item.body))
+	if err := x.session.bytes.take(&x.ctx, x, seq, item.counted); err != nil {
 		return err
 	}
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
-		x.session.bytes.give(size)
+		x.session.bytes.give(item.counted)
 		return err
 	}
 	if !last && !m.Large() { // a Buffer does not write to the memory of a large one again
 		item.body = x.kept.copyBody(item.body)
 	}
-	x.kept.bytes += size
+	x.kept.bytes += item.counted
 	x.kept.results++
 	x.ended = last
 	if last {
@@ -104,16 +105,23 @@ func (x *command[T]) keep(item keptItem) told {
 func (x *command[T]) dropUnsent() {
 	k := &x.kept
 	for k.total > k.sent {
-		k.items = k.items[:len(k.items)-1]
-		k.total--
-		k.results--
+		x.dropLast()
 	}
 	if n := len(k.items); n > 0 && x.link != nil && k.sender.over(x.link) && k.items[n-1].large != nil {
 		if x.link.Abort(k.items[n-1].large) != transport.Whole {
-			k.items = k.items[:n-1]
-			k.total, k.sent, k.results = k.total-1, k.sent-1, k.results-1
+			x.dropLast()
+			k.sent--
 		}
 	}
+}
+
+// dropLast drops the last result. The caller holds mu.
+func (x *command[T]) dropLast() {
+	k := &x.kept
+	n := len(k.items) - 1
+	x.giveBack(k.items[n])
+	k.items[n], k.items = keptItem{}, k.items[:n]
+	k.total, k.results = k.total-1, k.results-1
 }
 
 // sendKept sends what was not sent yet over the command's link, as far as it can
@@ -193,10 +201,8 @@ func (x *command[T]) release() {
 	}
 	k := &x.kept
 	for upTo := min(max(k.acked, x.granted-x.first), k.sent, k.results); k.released < upTo; k.released++ {
-		size := countedSize(len(k.items[0].body))
+		x.giveBack(k.items[0])
 		k.items[0], k.items = keptItem{}, k.items[1:]
-		k.bytes -= size
-		x.session.bytes.give(size)
 	}
 }
 
@@ -222,18 +228,31 @@ func (x *command[T]) unseen() bool {
 	return len(x.kept.items) > 0
 }
 
-// countedSize is how much a body counts in the session's budget: small ones are
-// acknowledged only by the next command on their slot, and bounded by the slots.
-func countedSize(size int) int {
-	if size <= transport.AckAbove {
+// countedSize is how much a result counts in the session's budget. Small ones do not, up
+// to as many as a client may take before it tells of them: they are acknowledged by
+// credit, or by the next command on their slot, and waiting for that could be waiting for
+// ever. The number of slots bounds them.
+func (x *command[T]) countedSize(size int) int {
+	if size > transport.AckAbove {
+		return size
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.kept.total-x.kept.released < transport.AckAfter {
 		return 0
 	}
 	return size
 }
 
+// giveBack gives back what an item has counted. The caller holds mu.
+func (x *command[T]) giveBack(item keptItem) {
+	x.kept.bytes -= item.counted
+	x.session.bytes.give(item.counted)
+}
+
 // keeping is how many bytes of results a session keeps.
 type keeping struct {
-	limit int
+	limit func() int
 	all   func(n int) // counts for all sessions
 
 	mu     sync.Mutex // protects what follows
@@ -246,8 +265,9 @@ type keeping struct {
 // the command's end.
 func (b *keeping) take(ctx context.Context, x interface{ check(base.Seq) error }, seq base.Seq, n int) error {
 	for n > 0 {
+		limit := b.limit()
 		b.mu.Lock()
-		if b.n == 0 || b.n+n <= b.limit || b.closed {
+		if b.n == 0 || b.n+n <= limit || b.closed {
 			b.n += n
 			b.mu.Unlock()
 			b.all(n)

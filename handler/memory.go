@@ -70,9 +70,13 @@ func (m *Memory) hold(size, reserved int) (held int, refusal *base.Error) {
 	case size <= keepBody:
 		return 0, nil
 	case !m.take(size):
-		return 0, &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: minRetryAfter, Message: fmt.Sprintf("there is no memory at the moment for a body of %d bytes", size)}
+		return 0, noMemory(size)
 	}
 	return size, nil
+}
+
+func noMemory(size int) *base.Error {
+	return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: minRetryAfter, Message: fmt.Sprintf("there is no memory at the moment for a body of %d bytes", size)}
 }
 
 // end gives back what was on its way when the connection ended.

@@ -9,11 +9,12 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/internal/wheel"
 	"github.com/cmdstream/cmdstream/transport"
 )
 
 func newBareSession() *Session[int] {
-	return &Session[int]{ctx: context.Background(), handler: &Handler[int]{}}
+	return &Session[int]{ctx: context.Background(), handler: &Handler[int]{wheel: wheel.New()}}
 }
 
 // A timer may fire at the moment in which its command ends; its record may be

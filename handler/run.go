@@ -22,7 +22,7 @@ func (x *command[T]) run() {
 	failure := x.start(seq)
 	if failure == nil {
 		cmd, failure = x.decode()
-		if refused = failure != nil; refused {
+		if refused = failure != nil && failure.Code != base.ErrBusy; refused {
 			x.session.handler.Counters.BadBodies.Add(1)
 		}
 	}
@@ -63,10 +63,12 @@ func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 	}
 	x.reader.B = x.body
 	if x.compressed {
-		var failure *base.Error
-		if x.reader.B, failure = x.session.decompress(x.body); failure != nil {
+		plain, held, failure := x.session.decompress(x.body, x.memory)
+		if failure != nil {
 			return nil, failure
 		}
+		x.reader.B = plain
+		x.held += held
 	}
 	cmd, err := x.session.handler.Codec.Decode(&x.reader)
 	switch {

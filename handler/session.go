@@ -110,7 +110,7 @@ func (s *Session[T]) spare() *command[T] {
 // a goroutine that the command left behind may ask for it only now.
 func (s *Session[T]) finish(x *command[T]) {
 	x.ctx.cancel(context.Canceled, errReturned)
-	if !x.deadline.IsZero() {
+	if !x.deadline.IsZero() || !x.entered.IsZero() {
 		s.handler.wheel.Stop(&x.timer)
 	}
 	if x.held > 0 {

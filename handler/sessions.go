@@ -22,8 +22,9 @@ type SessionConf struct {
 	// MaxBytes is how many bytes of results above a kibibyte one session keeps until
 	// its client has acknowledged them; a command that would send more waits.
 	MaxBytes int
-	// TotalBytes is the same for all; above it, sessions without a connection are
-	// given up, the one that was left first at first.
+	// TotalBytes is the same for all: a session gets no more than its share of it.
+	// Above it, sessions without a connection are given up, the one that was left
+	// first at first.
 	TotalBytes int
 }
 
@@ -37,6 +38,7 @@ type sessions[T any] struct {
 	byID     map[transport.SessionID]*Session[T]
 	detached []*Session[T] // without a connection, the one that was left first at first
 	lost     []lost        // that ended lately
+	giving   bool          // a goroutine is giving sessions up
 }
 
 // lost is why a session has ended.
@@ -56,7 +58,7 @@ func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal
 		return s, transport.OK, ""
 	}
 	s.named, s.id, s.epoch = true, hello.Session.ID, hello.Session.Epoch
-	s.bytes.limit, s.bytes.all = h.Sessions.MaxBytes, h.sessions.count
+	s.bytes.limit, s.bytes.all = h.sessions.share, h.sessions.count
 	h.sessions.mu.Lock()
 	defer h.sessions.mu.Unlock()
 	if h.sessions.byID[s.id] != nil {
@@ -107,7 +109,6 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 		<-old.read
 		old.conn.Join()
 	}
-	h.Counters.SessionsResumed.Add(1)
 	return s, transport.OK, ""
 }
 
@@ -119,12 +120,15 @@ func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory
 	c.asks = hello.Session != nil && hello.Session.Resume
 	s.life.Lock()
 	defer s.life.Unlock()
-	s.hellos = max(s.hellos-1, 0)
-	switch {
+	switch { // what is refused is abandoned
 	case s.over != nil:
 		return nil, &base.Error{Code: base.ErrSessionLost, Message: "the session has ended", Err: s.over}
 	case s.named && s.epoch != hello.Session.Epoch:
 		return nil, &base.Error{Code: base.ErrStaleEpoch, Message: "the session has gone on over a newer connection"}
+	}
+	if c.asks {
+		s.hellos--
+		s.handler.Counters.SessionsResumed.Add(1)
 	}
 	s.conn = c
 	s.last.Store(conn)
@@ -179,9 +183,41 @@ func (all *sessions[T]) detach(s *Session[T]) {
 	s.expiry = time.AfterFunc(all.conf.Time, func() {
 		all.giveUp(s, &all.counters.SessionsExpired, "it was without a connection for "+all.conf.Time.String())
 	})
-	if len(all.detached) > all.conf.Max {
-		go all.giveUp(all.detached[0], &all.counters.SessionsEvicted, "the server keeps no more than "+strconv.Itoa(all.conf.Max)+" sessions without a connection")
+	all.shrink()
+}
+
+// shrink has a goroutine give sessions up where there are too many, or too much is kept.
+// The caller holds mu.
+func (all *sessions[T]) shrink() {
+	if s, _ := all.surplus(); s == nil || all.giving {
+		return
 	}
+	all.giving = true
+	go func() {
+		for {
+			all.mu.Lock()
+			s, why := all.surplus()
+			if s == nil {
+				all.giving = false
+				all.mu.Unlock()
+				return
+			}
+			all.detached = all.detached[1:]
+			all.mu.Unlock()
+			all.giveUp(s, &all.counters.SessionsEvicted, why)
+		}
+	}()
+}
+
+// surplus returns the session to be given up next, and why. The caller holds mu.
+func (all *sessions[T]) surplus() (s *Session[T], why string) {
+	switch {
+	case len(all.detached) > all.conf.Max:
+		return all.detached[0], "the server keeps no more than " + strconv.Itoa(all.conf.Max) + " sessions without a connection"
+	case len(all.detached) > 0 && all.bytes.Load() > int64(all.conf.TotalBytes):
+		return all.detached[0], "the server keeps no more results for sessions without a connection"
+	}
+	return nil, ""
 }
 
 // attached notes that a session has a connection. The caller holds its life.
@@ -248,9 +284,17 @@ func (all *sessions[T]) count(n int) {
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if len(all.detached) > 0 {
-		go all.giveUp(all.detached[0], &all.counters.SessionsEvicted, "the server keeps no more results for sessions without a connection")
+	all.shrink()
+}
+
+// share is how many bytes one session may keep: MaxBytes, or its share of TotalBytes, or
+// nothing more where others have taken it.
+func (all *sessions[T]) share() int {
+	if all.bytes.Load() >= int64(all.conf.TotalBytes) {
+		return 0
 	}
+	n, _ := all.number()
+	return min(all.conf.MaxBytes, all.conf.TotalBytes/max(n, 1))
 }
 
 // exist tells whether there is a session.

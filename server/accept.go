@@ -127,8 +127,12 @@ func (s *Server) hello(nc net.Conn) {
 	}
 	served = true
 	stopWatching := func() bool { return false }
-	if s.conf.receiveTimeout > 0 {
-		stopWatching = delegate.WatchIdle(conn, s.conf.receiveTimeout)
+	within := s.conf.receiveTimeout
+	if within == 0 && hello.Session != nil {
+		within = s.conf.sessionReceive
+	}
+	if within > 0 {
+		stopWatching = delegate.WatchIdle(conn, within)
 	}
 	s.logger.Debug("a client connected", "remote", addr)
 	s.addWorker(w)

@@ -147,11 +147,11 @@ func TestTheNextBeginsAfterAnyEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{MaxRunning: 1, OnPanic: nil}, commands{
 			"panic": func(context.Context, func(string, bool) error) error {
-				time.Sleep(time.Second)
+				time.Sleep(time.Second / 2)
 				panic("on purpose")
 			},
 			"exit": func(context.Context, func(string, bool) error) error {
-				time.Sleep(time.Second)
+				time.Sleep(time.Second / 2)
 				runtime.Goexit()
 				return nil
 			},

@@ -147,14 +147,20 @@ func (a *admission) abandon() {
 	}
 }
 
-// takePlace decides whether there is a place for a further client.
+// takePlace decides whether there is a place for a further client. One that resumes its
+// session had a place, which somebody else may have by now: it gets one beyond the limit,
+// up to twice that.
 func (s *Server) takePlace(resume bool) (status transport.Status, retryAfter time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	limit := s.conf.workersCount
+	if resume {
+		limit *= 2
+	}
 	switch {
 	case s.state == closed, s.state == draining && !resume:
 		return transport.Draining, s.conf.fullRetryAfter
-	case s.places >= s.conf.workersCount:
+	case s.places >= limit:
 		return transport.Full, s.conf.fullRetryAfter
 	}
 	s.places++

@@ -137,14 +137,19 @@ type Sessions struct {
 	// until its client has acknowledged them; a command that would send more waits.
 	// 0: 4 MiB.
 	MaxBytes int
-	// TotalBytes is the same for all sessions: above it the one that was left first
-	// is given up. 0: 256 MiB.
+	// TotalBytes is the same for all sessions: none gets more than its share of it, but
+	// for one result, and above it the one that was left first is given up. 0: 256 MiB.
 	TotalBytes int
+	// ReceiveTimeout is Conf.ReceiveTimeout for clients with a session, where that is
+	// 0: a client that has gone without a word would be kept for ever. One that is
+	// merely silent resumes its session at once. 0: 15 minutes.
+	ReceiveTimeout time.Duration
 }
 
 // Defaults of Sessions.
 const (
 	DefaultSessionTime       = time.Minute
+	DefaultSessionReceive    = 15 * time.Minute
 	DefaultMaxSessions       = 1024
 	DefaultSessionBytes      = 4 << 20
 	DefaultTotalSessionBytes = 256 << 20
@@ -160,6 +165,9 @@ func (s Sessions) withDefaults() Sessions {
 	}
 	if s.Time == 0 {
 		s.Time = DefaultSessionTime
+	}
+	if s.ReceiveTimeout == 0 {
+		s.ReceiveTimeout = DefaultSessionReceive
 	}
 	return s
 }
@@ -187,7 +195,7 @@ func (conf Conf[T]) withDefaults() (Conf[T], error) {
 		"CompressAbove": int64(conf.CompressAbove), "MaxRunning": int64(conf.MaxRunning),
 		"MaxQueued": int64(conf.MaxQueued), "MaxQueueTime": int64(conf.MaxQueueTime),
 		"MaxConnBytes": int64(conf.MaxConnBytes), "MaxBytes": int64(conf.MaxBytes),
-		"Sessions.Time": int64(conf.Sessions.Time), "Sessions.Max": int64(conf.Sessions.Max),
+		"Sessions.Time": int64(conf.Sessions.Time), "Sessions.ReceiveTimeout": int64(conf.Sessions.ReceiveTimeout), "Sessions.Max": int64(conf.Sessions.Max),
 		"Sessions.MaxBytes": int64(conf.Sessions.MaxBytes), "Sessions.TotalBytes": int64(conf.Sessions.TotalBytes),
 		"FullRetryAfter":            int64(conf.FullRetryAfter),
 		"ServerSettings.MaxCmdSize": int64(conf.ServerSettings.MaxCmdSize), "ServerSettings.MaxInFlight": int64(conf.ServerSettings.MaxInFlight),

@@ -436,26 +436,38 @@ func TestACancelOfALargeResult(t *testing.T) {
 	})
 }
 
-// A hello that resumes, and goes no further, leaves the session as it was.
+// The place of a client that comes back may be another's: it gets one beyond the limit, as
+// long as that does not become twice as much. A hello that resumes, and goes no further,
+// leaves the session as it was.
 func TestAResumeThatGoesNoFurther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{WorkersCount: 1, Sessions: server.Sessions{Time: 10 * time.Second}}, commands{"wait": wait})
-		r := h.open()
+		first := &raw{h: h, session: wire.Session{ID: wire.SessionID{1}, Epoch: 1}}
+		first.connect(wire.StatusOK)
+		first.nc.Close()
+		synctest.Wait()
+		r := h.open() // in its place
 		r.command(0, 1, 1, "wait")
 		synctest.Wait()
 		r.nc.Close()
 		synctest.Wait()
 		other := h.client() // takes the only place
+		first.resume()      // and this one that beyond
+		first.expect("list")
 		r.session.Resume = true
 		r.session.Epoch++
 		r.connect(wire.StatusFull)
+		if s := h.Stats(); s.SessionsResumed != 1 {
+			t.Errorf("%d sessions were resumed, want 1", s.SessionsResumed)
+		}
 		other.Close()
+		first.nc.Close()
 		synctest.Wait()
 		r.resume(saw(0, 1, 0, 1))
 		r.expect("list 0:true")
 		r.nc.Close()
 		time.Sleep(11 * time.Second)
-		if s := h.Stats(); s.Sessions != 0 || s.SessionsExpired != 1 || s.Running != 0 {
+		if s := h.Stats(); s.Sessions != 0 || s.SessionsExpired != 2 || s.Running != 0 {
 			t.Errorf("got %+v", s)
 		}
 	})

@@ -63,6 +63,7 @@ type common struct {
 	fullRetryAfter   time.Duration
 	firstConnTimeout time.Duration
 	receiveTimeout   time.Duration
+	sessionReceive   time.Duration
 	lostConn         LostConnCallback
 	delegate         delegate.ServerConf
 	authenticate     func(ctx context.Context, hello ClientHello) (context.Context, string, error)
@@ -129,7 +130,7 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 	s := &Server{
 		conf: common{
 			workersCount: conf.WorkersCount, fullRetryAfter: conf.FullRetryAfter,
-			firstConnTimeout: conf.FirstConnTimeout, receiveTimeout: conf.ReceiveTimeout,
+			firstConnTimeout: conf.FirstConnTimeout, receiveTimeout: conf.ReceiveTimeout, sessionReceive: conf.Sessions.ReceiveTimeout,
 			lostConn: conf.LostConnCallback,
 			delegate: delegate.ServerConf{
 				ConnConf: delegate.ConnConf{

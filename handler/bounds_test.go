@@ -1,0 +1,253 @@
+package handler_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/transport"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// Results that a cancel drops before they went out are not counted any more.
+func TestACancelGivesBackWhatWasKept(t *testing.T) {
+	withHost(t, commands{
+		"much": func(c call) error {
+			for range 10 {
+				if err := c.send(strings.Repeat("x", 100_000)); err != nil {
+					return err
+				}
+			}
+			<-c.ctx.Done()
+			return nil
+		},
+		"one": func(c call) error { return c.last(strings.Repeat("y", 5000)) },
+	}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 1_000_000 }, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.far.Cut(memnet.Stall)
+		v.send(0, 1, 64, "much")
+		synctest.Wait()
+		v.cancel(0)
+		synctest.Wait()
+		v.far.Cut(memnet.None)
+		synctest.Wait()
+		v.take()
+		if n := h.KeptBytes(); n > 0 {
+			t.Errorf("%d bytes are counted after the cancel", n)
+		}
+		v.send(1, 2, 1, "one")
+		if got := v.take(); len(got) != 1 {
+			t.Errorf("another command of the session got %q", got)
+		}
+	})
+}
+
+// Small results count once there are more of them than a client may take without a word.
+func TestManySmallResultsAreBounded(t *testing.T) {
+	sent := 0
+	withHost(t, commands{"much": func(c call) error {
+		for sent = 0; ; sent++ {
+			if err := c.send(strings.Repeat("x", 1000)); err != nil {
+				return err
+			}
+		}
+	}}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 100_000 }, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.cut()
+		v.resume()
+		v.send(0, 1, 1<<30, "much")
+		synctest.Wait()
+		if most := transport.AckAfter + 100; sent < transport.AckAfter || sent > most || h.KeptBytes() > 100_000 {
+			t.Errorf("%d results are kept, %d bytes of them are counted", sent, h.KeptBytes())
+		}
+		before := sent
+		v.ack(0, transport.AckAfter+10) // ten of which had counted
+		synctest.Wait()
+		if sent != before+10 {
+			t.Errorf("%d results were sent after an ack, and %d before", sent-before, before)
+		}
+	})
+}
+
+// However many lose their connection at once, no more are kept than may be.
+func TestManySessionsCutAtOnce(t *testing.T) {
+	withHost(t, nil, func(conf *handler.Conf[World]) { conf.Sessions.Max, conf.Sessions.Time = 2, time.Hour }, func(t *testing.T, h *host) {
+		var all [200]*visitor
+		for i := range all {
+			all[i] = h.open(byte(i + 1))
+		}
+		var wg sync.WaitGroup
+		for _, v := range all {
+			wg.Go(func() {
+				time.Sleep(time.Second) // all at once
+				v.peer.conn.Cut(memnet.RST)
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		if n, detached := h.SessionCount(); n != 2 || detached != 2 || h.Counters.SessionsEvicted.Load() != 198 {
+			t.Errorf("%d sessions, %d without a connection, %d evicted", n, detached, h.Counters.SessionsEvicted.Load())
+		}
+	})
+}
+
+// All sessions together keep no more than they may, though all have a connection.
+func TestAllThatIsKeptIsBounded(t *testing.T) {
+	withHost(t, commands{"much": func(c call) error {
+		for {
+			if err := c.send(strings.Repeat("x", 20_000)); err != nil {
+				return err
+			}
+		}
+	}}, func(conf *handler.Conf[World]) {
+		conf.Sessions.MaxBytes, conf.Sessions.TotalBytes = 1<<20, 2<<20
+	}, func(t *testing.T, h *host) {
+		for i := range 20 {
+			h.open(byte(i+1)).send(0, 1, 1000, "much") // it reads all, and never acks
+		}
+		synctest.Wait()
+		if n := h.KeptBytes(); n < 1<<20 || n > 2<<20+20*20_000 { // each keeps something
+			t.Errorf("TotalBytes is 2 MiB, %d bytes are kept", n)
+		}
+	})
+}
+
+// A hello that was overtaken does not count for the one that has overtaken it.
+func TestAResumeUnderWayIsNotGivenUp(t *testing.T) {
+	withHost(t, nil, func(conf *handler.Conf[World]) { conf.Sessions.Time = time.Second }, func(t *testing.T, h *host) {
+		h.open(1).cut()
+		resume := func(epoch uint64) (*handler.Session[World], *transport.Hello) {
+			hello := &transport.Hello{Session: &transport.Session{ID: transport.SessionID{1}, Epoch: epoch, Resume: true}}
+			s, status, text := h.Resume(hello, "", nil, func(*handler.Conn[World]) {})
+			if status != transport.OK {
+				t.Fatal(status, text)
+			}
+			return s, hello
+		}
+		s, first := resume(2)
+		_, second := resume(3)
+		if _, err := s.Attach(nil, first, nil); err == nil {
+			t.Fatal("a hello that was overtaken is attached")
+		}
+		s.Abandon(first)
+		time.Sleep(2 * time.Second) // the second one takes so long
+		if n, _ := h.SessionCount(); n != 1 {
+			t.Errorf("the session was given up while it was being resumed")
+		}
+		s.Abandon(second)
+		time.Sleep(2 * time.Second)
+		if n, _ := h.SessionCount(); n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
+	})
+}
+
+// A command that has waited in the queue for as long as any may is refused, and those that
+// would wait behind it.
+func TestTheTimeInTheQueueIsBounded(t *testing.T) {
+	withHost(t, commands{"wait": waiter, "echo": echo}, func(conf *handler.Conf[World]) {
+		conf.MaxRunning, conf.MaxQueueTime = 1, time.Second
+	}, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "wait")
+		v.command(1, "echo")
+		v.extras(2, wire.Extras{Timeout: 3_600_000_000}, "echo") // it would wait for an hour
+		time.Sleep(999 * time.Millisecond)
+		if got := v.take(); len(got) > 0 {
+			t.Errorf("told too early: %q", got)
+		}
+		time.Sleep(3 * time.Millisecond)
+		if got := strings.Join(v.take(), "\n"); strings.Count(got, "rejected, busy") != 2 || h.Queued() != 0 {
+			t.Errorf("after a second %q; %d wait", got, h.Queued())
+		}
+		v.extras(3, wire.Extras{Timeout: 500_000}, "echo") // half a second, and for one nobody has left
+		if got := strings.Join(v.take(), "\n"); strings.Count(got, "rejected, busy") != 1 {
+			t.Errorf("a command that would wait is told %q", got)
+		}
+		if n := h.Counters.Shed.Load(); n != 3 {
+			t.Errorf("%d were shed", n)
+		}
+		v.cancel(0)
+		synctest.Wait()
+		v.take()
+		v.command(0, "echo")
+		if got := v.take(); len(got) != 1 || got[0] != "0: echo." {
+			t.Errorf("once there is room a command is told %q", got)
+		}
+	})
+}
+
+// One whose turn comes in time keeps its own deadline.
+func TestAQueuedCommandKeepsItsDeadline(t *testing.T) {
+	withHost(t, commands{"wait": waiter}, func(conf *handler.Conf[World]) {
+		conf.MaxRunning, conf.MaxQueueTime = 1, time.Second
+	}, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "wait")
+		v.extras(1, wire.Extras{Timeout: 5_000_000}, "wait")
+		time.Sleep(500 * time.Millisecond)
+		v.cancel(0)
+		time.Sleep(4 * time.Second)
+		if got := v.take(); len(got) != 1 || h.Running() != 1 {
+			t.Errorf("before its deadline: %q, %d run", got, h.Running())
+		}
+		time.Sleep(time.Second)
+		if got := v.take(); len(got) != 1 || !strings.Contains(got[0], "deadline") || h.Running() != 0 {
+			t.Errorf("after its deadline: %q, %d run", got, h.Running())
+		}
+	})
+}
+
+// What a body becomes when it is decompressed counts like one that came so.
+func TestWhatIsDecompressedIsBounded(t *testing.T) {
+	running := 0
+	withHost(t, commands{}, func(conf *handler.Conf[World]) {
+		codec := conf.Codec.(inputCodec)
+		codec.commands[strings.Repeat("x", 1<<20)] = func(c call) error {
+			running++
+			<-c.ctx.Done()
+			return nil
+		}
+		conf.Codec = codec
+		conf.MaxConnBytes, conf.MaxBytes, conf.MaxInFlight = 4<<20+1000, 8<<20, 64
+	}, func(t *testing.T, h *host) {
+		v := h.packer()
+		for slot := range 32 {
+			v.write(frame(wire.KindCommand, wire.FlagCompressed, slot, fmt.Appendf(nil, "x%d", 1<<20)))
+			synctest.Wait()
+		}
+		busy := strings.Count(strings.Join(v.take(), "\n"), "rejected, busy")
+		if running < 1 || running > 4 || busy != 32-running || h.Bytes() != running<<20 || h.Counters.NoMemory.Load() != uint64(busy) {
+			t.Errorf("%d commands of 1 MiB run, %d were refused, %d bytes are counted", running, busy, h.Bytes())
+		}
+		v.cut()
+		synctest.Wait()
+		if h.Bytes() != 0 {
+			t.Errorf("%d bytes are counted at the end", h.Bytes())
+		}
+	})
+}
+
+// A command that waits to run, and can't be given an input, was not run.
+func TestAQueuedCommandWithoutMemoryForItsInput(t *testing.T) {
+	ran := 0
+	withHost(t, commands{"wait": waiter, "x": func(c call) error { ran++; return c.last("") }}, func(conf *handler.Conf[World]) {
+		conf.MaxRunning, conf.MaxConnBytes = 1, 50_000
+	}, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "wait")
+		v.command(1, "x")
+		v.input(1, strings.Repeat("x", 60_000))
+		got := v.take()
+		v.cancel(0)
+		synctest.Wait()
+		if len(got) != 1 || !strings.Contains(got[0], "rejected") || ran != 0 {
+			t.Errorf("it ran %d times; the client is told %q", ran, got)
+		}
+	})
+}
