@@ -251,3 +251,54 @@ func TestAQueuedCommandWithoutMemoryForItsInput(t *testing.T) {
 		}
 	})
 }
+
+// Bodies that were begun, and do not come, hold their memory for a time only.
+func TestABodyThatDoesNotCome(t *testing.T) {
+	withHost(t, commands{strings.Repeat("x", 5000): echo}, func(conf *handler.Conf[World]) {
+		conf.MaxConnBytes, conf.MaxBytes, conf.BodyTimeout = 4<<20, 8<<20, time.Minute
+	}, func(t *testing.T, h *host) {
+		for range 2 {
+			v := h.guest()
+			for slot := range 4 {
+				v.chunk(wire.KindCommand, slot, 1<<20, 1, true)
+			}
+		}
+		synctest.Wait()
+		honest := h.guest()
+		honest.command(0, strings.Repeat("x", 5000))
+		if got := strings.Join(honest.take(), "\n"); !strings.Contains(got, "rejected, busy") {
+			t.Errorf("while all memory is taken: %q", got)
+		}
+		time.Sleep(30 * time.Second)
+		honest.chunk(wire.KindCommand, 1, 100, 1, true) // there is no room for this, and later there is
+		time.Sleep(31 * time.Second)
+		honest.take()
+		honest.command(0, strings.Repeat("x", 5000))
+		if got := strings.Join(honest.take(), "\n"); got != "0: echo." || h.Bytes() != 0 {
+			t.Errorf("a minute later: %q, %d bytes are counted", got, h.Bytes())
+		}
+		if n := h.Counters.Idle.Load(); n != 2 {
+			t.Errorf("%d connections are counted as idle", n)
+		}
+	})
+}
+
+// One that comes in time is not waited for any more.
+func TestABodyThatComesInTime(t *testing.T) {
+	withHost(t, commands{"hello": echo}, func(conf *handler.Conf[World]) { conf.BodyTimeout = time.Minute }, func(t *testing.T, h *host) {
+		v := h.guest()
+		for range 3 {
+			v.write(frame(wire.KindCommand, wire.FlagMore, 0, []byte("\x05he")))
+			time.Sleep(50 * time.Second)
+			v.write(frame(wire.KindCommand, 0, 0, []byte("llo")))
+			if got := v.take(); len(got) != 1 || got[0] != "0: echo." {
+				t.Fatalf("got %q", got)
+			}
+		}
+		time.Sleep(time.Hour)
+		v.command(0, "hello")
+		if got := v.take(); len(got) != 1 {
+			t.Errorf("an hour later: %q", got)
+		}
+	})
+}

@@ -129,6 +129,7 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 		}
 		s.conf.MaxRunning = cmp.Or(s.conf.MaxRunning, 1000)
 		s.conf.MaxConnBytes = cmp.Or(s.conf.MaxConnBytes, 8<<20)
+		s.conf.BodyTimeout = cmp.Or(s.conf.BodyTimeout, time.Minute)
 		s.conf.MaxBytes = cmp.Or(s.conf.MaxBytes, 16<<20)
 		h := handler.New(s.conf, s.pool)
 		client, server := memnet.Pipe()

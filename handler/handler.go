@@ -73,6 +73,8 @@ type Conf[T any] struct {
 	// MaxConnBytes and MaxBytes are how many bytes of commands a connection, and all
 	// of them, may hold.
 	MaxConnBytes, MaxBytes int
+	// BodyTimeout is how long a body that comes in pieces may be on its way.
+	BodyTimeout time.Duration
 	// MaxCmdSize is the largest command, in bytes, once it is decompressed.
 	MaxCmdSize int
 	// CompressAbove is the size in bytes above which a result is compressed.

@@ -46,7 +46,7 @@ func withHost(t *testing.T, c commands, change func(conf *handler.Conf[World]), 
 		conf := handler.Conf[World]{
 			Codec: inputCodec{codec{commands: c}}, Invoker: handler.NewInvoker(World{"earth"}),
 			MaxInFlight: 8, MaxRunning: 1000, MaxQueued: 1000, MaxQueueTime: time.Hour,
-			MaxConnBytes: 8 << 20, MaxBytes: 16 << 20, MaxCmdSize: 1 << 20, CompressAbove: 1 << 10,
+			MaxConnBytes: 8 << 20, MaxBytes: 16 << 20, BodyTimeout: time.Minute, MaxCmdSize: 1 << 20, CompressAbove: 1 << 10,
 			Sessions: handler.SessionConf{Time: time.Minute, Max: 100, MaxBytes: 1 << 20, TotalBytes: 8 << 20},
 			Logger:   slog.New(slog.NewTextHandler(&h.log, nil)),
 		}

@@ -118,6 +118,9 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory *Memory) (*Conn[T], error) {
 	c := &Conn[T]{handler: s.handler, session: s, conn: conn, memory: memory, read: make(chan struct{})}
 	c.asks = hello.Session != nil && hello.Session.Resume
+	if memory != nil {
+		memory.watch.conn = conn
+	}
 	s.life.Lock()
 	defer s.life.Unlock()
 	switch { // what is refused is abandoned

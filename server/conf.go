@@ -95,6 +95,9 @@ type Conf[T any] struct {
 	// up to 4 KiB are not counted: MaxInFlight bounds them.
 	MaxConnBytes int
 	MaxBytes     int
+	// BodyTimeout is how long a body that comes in pieces may be on its way: it holds
+	// memory. 0: 2 minutes. Above it the connection is ended.
+	BodyTimeout time.Duration
 	// Invoker runs the commands; nil: it calls their Exec with the receiver.
 	Invoker handler.Invoker[T]
 	// Transport makes the wire of each connection; nil: transport.Framed.
@@ -180,6 +183,7 @@ const (
 	DefaultMaxQueueTime   = time.Second
 	DefaultMaxConnBytes   = 64 << 20
 	DefaultMaxBytes       = 512 << 20
+	DefaultBodyTimeout    = 2 * time.Minute
 	DefaultWorkersCount   = 1024
 	DefaultMaxHellos      = 1024
 	DefaultFullRetryAfter = 500 * time.Millisecond
@@ -193,7 +197,7 @@ func (conf Conf[T]) withDefaults() (Conf[T], error) {
 		"FirstConnTimeout": int64(conf.FirstConnTimeout), "ReceiveTimeout": int64(conf.ReceiveTimeout),
 		"SysDataSendTimeout": int64(conf.SysDataSendTimeout), "WriteTimeout": int64(conf.WriteTimeout),
 		"CompressAbove": int64(conf.CompressAbove), "MaxRunning": int64(conf.MaxRunning),
-		"MaxQueued": int64(conf.MaxQueued), "MaxQueueTime": int64(conf.MaxQueueTime),
+		"MaxQueued": int64(conf.MaxQueued), "MaxQueueTime": int64(conf.MaxQueueTime), "BodyTimeout": int64(conf.BodyTimeout),
 		"MaxConnBytes": int64(conf.MaxConnBytes), "MaxBytes": int64(conf.MaxBytes),
 		"Sessions.Time": int64(conf.Sessions.Time), "Sessions.ReceiveTimeout": int64(conf.Sessions.ReceiveTimeout), "Sessions.Max": int64(conf.Sessions.Max),
 		"Sessions.MaxBytes": int64(conf.Sessions.MaxBytes), "Sessions.TotalBytes": int64(conf.Sessions.TotalBytes),
@@ -226,6 +230,9 @@ func (conf Conf[T]) withDefaults() (Conf[T], error) {
 	}
 	if conf.MaxQueueTime == 0 {
 		conf.MaxQueueTime = DefaultMaxQueueTime
+	}
+	if conf.BodyTimeout == 0 {
+		conf.BodyTimeout = DefaultBodyTimeout
 	}
 	conf.Sessions = conf.Sessions.withDefaults()
 	if conf.Logger == nil {

@@ -115,7 +115,7 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 	h := handler.New(handler.Conf[T]{
 		Codec: codec, Invoker: conf.Invoker, MaxInFlight: conf.ServerSettings.MaxInFlight,
 		MaxRunning: conf.MaxRunning, MaxQueued: conf.MaxQueued, MaxQueueTime: conf.MaxQueueTime,
-		MaxConnBytes: conf.MaxConnBytes, MaxBytes: conf.MaxBytes,
+		MaxConnBytes: conf.MaxConnBytes, MaxBytes: conf.MaxBytes, BodyTimeout: conf.BodyTimeout,
 		MaxCmdSize: conf.ServerSettings.MaxCmdSize, CompressAbove: conf.CompressAbove,
 		Sessions: handler.SessionConf{
 			Time: conf.Sessions.Time, Max: conf.Sessions.Max,
