@@ -155,8 +155,11 @@ func (s *slot[T]) advance() bool {
 			s.hold(nil, err, true)
 			return true
 		case s.expired:
+			outcome := s.untaken()
+			s.canceled = outcome == base.NotSent // and so will no other connection take it
 			s.mu.Unlock()
-			s.hold(nil, s.wrap(base.Unknown, base.ErrDeadline, "its time, Conf.Timeout, is over", nil), true)
+			err := s.wrap(base.Unknown, base.ErrDeadline, "its time, Conf.Timeout, is over", nil)
+			s.hold(nil, withOutcome(err, outcome), true)
 			return true
 		default:
 			s.queued = false

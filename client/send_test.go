@@ -12,6 +12,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -325,6 +326,63 @@ func TestTimeoutOfSendWhileTheChannelIsFull(t *testing.T) {
 		time.Sleep(time.Minute)
 		gets(t, results, seq, 1)
 		want(t, (<-results).Err, base.Unknown, base.ErrDeadline)
+	})
+}
+
+// The deadline passes while there is no connection, and none has taken the command:
+// it is not sent, and never will be, by Send as by Do. Whoever takes the error late has
+// not lost his slot meanwhile.
+func TestTimeoutOfSendBeforeItLeaves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, l, session := openSession(t, client.Conf{Timeout: 2 * time.Second})
+		stuck := make(chan base.AsyncResult, 16)
+		for range 9 { // more than the connection takes
+			mustSend(t, c, command{N: 1, Body: body(8000)}, stuck)
+		}
+		done := start(t.Context(), c, command{N: 2})
+		results := make(chan base.AsyncResult)
+		seq := mustSend(t, c, command{N: 3}, results)
+		synctest.Wait()
+		p.nc.Cut(memnet.RST)
+		time.Sleep(3 * time.Second)
+		want(t, (<-done).err, base.NotSent, base.ErrDeadline)
+
+		p, slots := resumed(t, l, session, 2)
+		var answer []wire.ServerSlot
+		for _, s := range slots {
+			if !s.Canceled {
+				t.Errorf("%+v is listed", s)
+			}
+			answer = append(answer, wire.ServerSlot{Slot: s.Slot})
+		}
+		p.stand(answer...)
+		synctest.Wait()
+		for range 2 { // on all slots, but for that whose error nobody has taken; and then on that, too
+			var all []<-chan outcome
+			for range 11 {
+				all = append(all, start(t.Context(), c, command{N: 4}))
+			}
+			for range all {
+				f := p.expect(kindCommand)
+				if f.Payload[0] != 4 {
+					t.Errorf("command %d was sent", f.Payload[0])
+				}
+				p.answer(f.Slot, 5)
+			}
+			for _, done := range all {
+				if o := <-done; o.n != 5 {
+					t.Errorf("got %+v", o)
+				}
+			}
+			if r, open := <-results; open {
+				want(t, r.Err, base.NotSent, base.ErrDeadline)
+				if r.Seq != seq {
+					t.Errorf("got %+v", r)
+				}
+				close(results)
+			}
+			synctest.Wait()
+		}
 	})
 }
 

@@ -221,8 +221,12 @@ func (s *slot[T]) sendAgain(conn *transport.Conn) error {
 		s.mu.Unlock()
 		return nil
 	case s.canceled:
+		s.ended = true
+		forgotten := s.owner == nobody && !s.queued // else its owner is being told of the end
 		s.mu.Unlock()
-		s.link.release(s)
+		if forgotten {
+			s.link.release(s)
+		}
 		return nil
 	}
 	s.message = transport.Message{

@@ -272,9 +272,7 @@ func (s *slot[T]) giveUp() (outcome base.Outcome, left bool) {
 		s.mu.Unlock()
 		return base.Unknown, false
 	}
-	if s.conn == nil && s.sent && !s.wrote {
-		outcome = base.NotSent
-	}
+	outcome = s.untaken()
 	s.owner, s.results, s.queued = nobody, nil, false // from now on the reader sees to the slot
 	s.canceled = true
 	s.settled() // of a large command, half of which was sent
@@ -292,6 +290,15 @@ func (s *slot[T]) giveUp() (outcome base.Outcome, left bool) {
 		conn.Flush(false)
 	}
 	return outcome, true
+}
+
+// untaken returns what is known of an open command that is given up: NotSent where no
+// connection has taken it, nor will, and else Unknown. The caller holds mu.
+func (s *slot[T]) untaken() base.Outcome {
+	if s.conn == nil && s.sent && !s.wrote {
+		return base.NotSent
+	}
+	return base.Unknown
 }
 
 // leftovers takes all that has come for the command and was not taken. The owner
