@@ -21,7 +21,7 @@ var mutants = []mutant{
 	{
 		"results are replayed from the first that is kept", "handler/resume.go",
 		`	x.kept.acked = max(x.kept.acked, state.Seen)
-	x.kept.sent, x.kept.sender, x.link = state.Seen, nil, nil
+	x.kept.sent, x.kept.sender, x.link = min(state.Seen, x.kept.sent), nil, nil
 	x.release()`,
 		`	x.kept.sent, x.kept.sender, x.link = x.kept.released, nil, nil`,
 	},
@@ -71,18 +71,17 @@ var mutants = []mutant{
 	{
 		"an unseen command is not sent again", "client/session.go",
 		`		s.standing, s.conn = unseen, nil
-		return true, nil`,
+		return true`,
 		`		s.standing, s.conn = unseen, nil
-		return false, nil`,
+		return false`,
 	},
 	{
 		"an unseen command that was canceled keeps its slot", "client/session.go",
-		`	case s.canceled:
-		s.mu.Unlock()
-		s.link.release(s)
+		`		if forgotten {
+			s.link.release(s)
+		}
 		return nil`,
-		`	case s.canceled:
-		s.mu.Unlock()
+		`		_ = forgotten
 		return nil`,
 	},
 	{
@@ -92,8 +91,8 @@ var mutants = []mutant{
 	},
 	{
 		"an input is let go of before it was taken", "client/input.go",
-		`taken := min(in.granted-transport.InputWindow, in.made)`,
-		`taken := min(in.granted-transport.InputWindow+2, in.made)`,
+		`taken := min(in.granted-transport.InputWindow, in.sent)`,
+		`taken := min(in.granted-transport.InputWindow+2, in.sent)`,
 	},
 	{
 		"the end of the inputs is not counted", "handler/input.go",

@@ -4,10 +4,11 @@
 //
 //	mutants [-run REGEXP] [-j N] [-list]
 //
-// For each fault it prints the test that has noticed it first. The suites of cuts and
-// of random programs, which know nothing but effects and outcomes, are asked first,
-// and the others only if these find nothing. It exits with 1 if a fault survives, or
-// if fewer than ten are found by the first two.
+// First the suites must pass without any fault. Then, for each fault, it prints the test
+// that has noticed it first. The suites of cuts and of random programs, which know
+// nothing but effects and outcomes, are asked first, and the others only if these find
+// nothing. It exits with 1 if a fault survives, or if fewer than ten are found by the
+// first two.
 package main
 
 import (
@@ -94,41 +95,55 @@ func choose(pattern string) (chosen []mutant, err error) {
 
 // all tries the faults, and tells whether each was noticed.
 func all(ctx context.Context, chosen []mutant, workers int, complete bool) bool {
-	todo := make(chan mutant)
-	go func() {
-		defer close(todo)
-		for _, m := range chosen {
-			select {
-			case todo <- m:
-			case <-ctx.Done():
-				return
-			}
+	begin := time.Now()
+	places := make(chan string, workers) // copies of the repository
+	for range workers {
+		dir, err := os.MkdirTemp("", "mutant")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			err = copyTree(dir)
 		}
-	}()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "mutants:", err)
+			return false
+		}
+		places <- dir
+	}
+	control := <-places
+	fmt.Println("without a fault all must pass")
+	if v := ask(ctx, control); v.suite != "" || v.err != nil {
+		fmt.Printf("        %s: %s %v\n%s", v.suite, v.test, v.err, v.out)
+		return false
+	}
+	places <- control
+	fmt.Printf("%d faults, after %v\n", len(chosen), time.Since(begin).Round(time.Second))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	begin, tried, survived, early := time.Now(), 0, 0, 0
-	for range workers {
+	tried, survived, early := 0, 0, 0
+	for _, m := range chosen {
+		dir := <-places
+		if ctx.Err() != nil {
+			break
+		}
 		wg.Go(func() {
-			for m := range todo {
-				v := try(ctx, m)
-				mu.Lock()
-				tried++
-				switch {
-				case v.err != nil:
-					survived++
-					fmt.Printf("%2d/%d  ERROR     %s: %v\n", tried, len(chosen), m.name, v.err)
-				case v.suite == "":
-					survived++
-					fmt.Printf("%2d/%d  SURVIVED  %s\n", tried, len(chosen), m.name)
-				default:
-					if v.suite != suites[len(suites)-1].name {
-						early++
-					}
-					fmt.Printf("%2d/%d  %-8s  %-48s %s (%.0f s)\n", tried, len(chosen), v.suite, m.name, v.test, v.took.Seconds())
+			v := try(ctx, m, dir)
+			mu.Lock()
+			defer mu.Unlock()
+			tried++
+			switch {
+			case v.err != nil:
+				survived++
+				fmt.Printf("%2d/%d  ERROR     %s: %v\n", tried, len(chosen), m.name, v.err)
+			case v.suite == "":
+				survived++
+				fmt.Printf("%2d/%d  SURVIVED  %s\n", tried, len(chosen), m.name)
+			default:
+				if v.suite != suites[len(suites)-1].name {
+					early++
 				}
-				mu.Unlock()
+				fmt.Printf("%2d/%d  %-8s  %-64s %s (%.0f s)\n", tried, len(chosen), v.suite, m.name, v.test, v.took.Seconds())
 			}
+			places <- dir
 		})
 	}
 	wg.Wait()
@@ -140,36 +155,55 @@ func all(ctx context.Context, chosen []mutant, workers int, complete bool) bool 
 type verdict struct {
 	suite, test string // "": nobody noticed
 	took        time.Duration
+	out         []byte
 	err         error // it could not be tried
 }
 
 // try plants a fault in a copy and has the suites look for it.
-func try(ctx context.Context, m mutant) verdict {
-	dir, err := os.MkdirTemp("", "mutant")
+func try(ctx context.Context, m mutant, dir string) verdict {
+	name := filepath.Join(dir, m.file)
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return verdict{err: err}
 	}
-	defer os.RemoveAll(dir)
-	if err := plant(m, dir); err != nil {
+	defer os.WriteFile(name, text, 0o644)
+	if err := os.WriteFile(name, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o644); err != nil {
 		return verdict{err: err}
 	}
-	if out, err := command(ctx, dir, "go", "build", "./...").CombinedOutput(); err != nil {
-		return verdict{err: fmt.Errorf("it does not compile: %s", out)}
-	}
+	return ask(ctx, dir)
+}
+
+// ask runs the suites in a copy until one fails. One that fails and does not say which
+// test it was has found nothing.
+func ask(ctx context.Context, dir string) verdict {
 	begin := time.Now()
 	for _, s := range suites {
-		if _, err := os.Stat(s.packages[0]); err != nil {
-			return verdict{err: err}
-		}
-		limited, cancel := context.WithTimeout(ctx, s.limit+time.Minute)
-		args := append([]string{"test", "-failfast", "-vet=off", "-count=1", "-run", s.tests, "-timeout", s.limit.String()}, s.packages...)
-		out, err := command(limited, dir, "go", args...).CombinedOutput()
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			return verdict{suite: s.name, test: failed(out), took: time.Since(begin)}
+		if out, err := goTest(ctx, dir, s, "^$"); err != nil {
+			return verdict{err: fmt.Errorf("it does not compile: %s", out)}
 		}
 	}
+	for _, s := range suites {
+		out, err := goTest(ctx, dir, s, s.tests)
+		if ctx.Err() != nil {
+			return verdict{err: ctx.Err()}
+		}
+		if err == nil {
+			continue
+		}
+		if test := failed(out); test != "" {
+			return verdict{suite: s.name, test: test, took: time.Since(begin), out: out}
+		}
+		return verdict{err: fmt.Errorf("%s failed, and no test did: %s", s.name, out)}
+	}
 	return verdict{}
+}
+
+// goTest runs tests of a suite. By -trimpath the copies share what is compiled.
+func goTest(ctx context.Context, dir string, s suite, tests string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limit+time.Minute)
+	defer cancel()
+	args := append([]string{"test", "-trimpath", "-failfast", "-vet=off", "-count=1", "-run", tests, "-timeout", s.limit.String()}, s.packages...)
+	return command(ctx, dir, "go", args...).CombinedOutput()
 }
 
 func command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
@@ -178,8 +212,8 @@ func command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// plant copies what git knows, and changes the one file.
-func plant(m mutant, dir string) error {
+// copyTree copies what git knows.
+func copyTree(dir string) error {
 	out, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
 		return err
@@ -192,9 +226,6 @@ func plant(m mutant, dir string) error {
 		}
 		if err != nil {
 			return err
-		}
-		if name == m.file {
-			data = []byte(strings.Replace(string(data), m.old, m.new, 1))
 		}
 		to := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -210,19 +241,20 @@ func plant(m mutant, dir string) error {
 var (
 	failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 	running = regexp.MustCompile(`(?m)^\s+(Test\S+) \(`)
+	stack   = regexp.MustCompile(`\.(Test\w+)[.(]`)
 )
 
-// failed is the name of the test that failed, or was running when its program ended.
+// failed is the name of the test that failed, or was running when its program ended; "":
+// none.
 func failed(out []byte) string {
-	names := failure.FindAllSubmatch(out, -1)
-	if len(names) == 0 {
-		names = running.FindAllSubmatch(out, 1)
-	}
-	switch {
-	case len(names) > 0:
+	if names := failure.FindAllSubmatch(out, -1); len(names) > 0 {
 		return string(names[len(names)-1][1])
-	case strings.Contains(string(out), "panic:"):
-		return "a panic"
 	}
-	return "no test by name"
+	if hung := running.FindSubmatch(out); hung != nil && strings.Contains(string(out), "panic: test timed out") {
+		return string(hung[1]) + ", which hangs"
+	}
+	if at := stack.FindSubmatch(out); at != nil && strings.Contains(string(out), "panic: ") {
+		return string(at[1]) + ", by a panic"
+	}
+	return ""
 }
