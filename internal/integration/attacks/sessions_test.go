@@ -37,6 +37,26 @@ func sessions() []row {
 			also:     []string{"TestAServerKeepsNoMoreThanItWill", "TestTheNextCommandReleases"},
 		},
 		{
+			name: "sessions that keep too much together", limit: "`Sessions.TotalBytes`, 256 MiB",
+			conf:     func(l *limits) { l.server.Sessions.TotalBytes = 100_000 },
+			lift:     func(l *limits) { l.server.Sessions.TotalBytes = 100 << 20 },
+			attack:   heavySessions,
+			counters: []string{"SessionsEvicted", "SessionsLost"},
+			sees:     []sight{{atClient, base.ErrSessionLost, base.Unknown}},
+			note:     "the session that was left first goes first",
+			also:     []string{"TestAllSessionsTogetherAreBounded"},
+		},
+		{
+			name: "sessions whose clients vanish", limit: "`Sessions.ReceiveTimeout`, 15 min; `Sessions.Time`",
+			conf: func(l *limits) {
+				l.server.Sessions.ReceiveTimeout, l.server.Sessions.Time = 50*time.Millisecond, 50*time.Millisecond
+			},
+			lift:     func(l *limits) { l.server.Sessions.ReceiveTimeout = time.Hour },
+			attack:   vanishing,
+			counters: []string{"Idle", "SessionsExpired"},
+			sees:     []sight{{atServer, base.ErrIdle, base.Unknown}},
+		},
+		{
 			name: "stolen session id", limit: "the principal: of `Authenticate`, or the certificate",
 			conf: func(l *limits) { l.server.Authenticate = byCredentials },
 			lift: func(l *limits) {
@@ -138,6 +158,41 @@ func resultsForNobody(a *arena) {
 	a.counted("SessionsExpired", 2)
 	n.heal()
 	<-done
+}
+
+// heavySessions leaves a result of 10,000 bytes behind in each session.
+func heavySessions(a *arena) {
+	n, done := a.lost(command{Op: stubborn, N: 30})
+	for i := range 20 {
+		p := a.member(i, 1, "")
+		p.extras(0, wire.Extras{Credit: 10}, command{Op: grow, N: 10_000})
+		a.until(func() bool { results, _ := p.heard(0); return results == 1 || p.over() })
+		p.leave()
+		if i == 10 {
+			a.middle()
+		}
+		if kept := a.server.Stats().KeptBytes; kept > 120_000 {
+			a.miss("%d bytes are kept for all sessions", kept)
+		}
+	}
+	a.counted("SessionsEvicted", 1)
+	n.heal()
+	<-done
+}
+
+// vanishing opens sessions, and says nothing more.
+func vanishing(a *arena) {
+	for i := range 4 {
+		p := a.member(i, 1, "")
+		p.command(0, command{Op: block})
+		if i == 1 {
+			a.middle()
+		}
+	}
+	a.counted("SessionsExpired", 4)
+	if running := a.server.Stats().Running; running > 1 {
+		a.miss("%d commands are running", running)
+	}
 }
 
 func stolenSession(a *arena) {
