@@ -25,8 +25,14 @@ func (l *link[T]) compress(dst *transport.Buffer, body []byte) (err error) {
 	return nil
 }
 
-// decompress returns what the body of a result was before it was compressed.
-func (l *link[T]) decompress(body []byte) ([]byte, *base.Error) {
+// decompress returns what the body of a result was before it was compressed. A panic of
+// the compression is an error.
+func (l *link[T]) decompress(body []byte) (plain []byte, failure *base.Error) {
+	defer func() {
+		if v := recover(); v != nil {
+			plain, failure = nil, &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Message: fmt.Sprintf("the compression panicked: %v", v)}
+		}
+	}()
 	limit := l.client.conf.MaxResultSize
 	if l.compression == nil {
 		return nil, &base.Error{Outcome: base.Failed, Code: base.ErrDecode, Message: "its result is compressed, and no compression was agreed upon"}

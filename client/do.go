@@ -50,7 +50,7 @@ func (c *Client[T]) again(l *link[T], k *call[T], err error) bool {
 	case base.Rejected:
 		return e.Code == base.ErrDraining
 	case base.Unknown:
-		if e.Remote || e.Code != base.ErrConnLost && e.Code != base.ErrSessionLost || !base.IsIdempotent(k.cmd) {
+		if e.Remote || e.Code != base.ErrConnLost && e.Code != base.ErrSessionLost || !c.isIdempotent(k.cmd) {
 			return false
 		}
 		k.seq, k.mayHaveRun = e.Seq, true
@@ -60,6 +60,12 @@ func (c *Client[T]) again(l *link[T], k *call[T], err error) bool {
 		return true
 	}
 	return false
+}
+
+// isIdempotent asks a command whether it may run twice. A panic is no.
+func (c *Client[T]) isIdempotent(cmd base.Cmd[T]) (may bool) {
+	c.guard("Idempotent", func() { may = base.IsIdempotent(cmd) })
+	return may
 }
 
 // ends returns err as the end of the call: of a command that was sent before, and may
