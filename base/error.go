@@ -49,7 +49,8 @@ const (
 	// ErrSlowReader: the peer did not read for as long as the write timeout.
 	ErrSlowReader Code = "slow_reader"
 	// ErrSessionLost: the server does not hold the client's session any more: it was
-	// restarted, is another one, or the session's time was over.
+	// restarted, is another one, or the session's time was over. Or it does not let this
+	// client resume it: then ErrUnauthorized is in the error's tree, too.
 	ErrSessionLost Code = "session_lost"
 	// ErrStaleEpoch: the session has gone on over a newer connection.
 	ErrStaleEpoch Code = "stale_epoch"

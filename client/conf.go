@@ -103,10 +103,10 @@ type Conf struct {
 	// the server goes on running them and keeps their results, and the client,
 	// once it is connected again, goes on where each of them stands. So a command
 	// runs at most once while neither the client nor the server process ends, and
-	// no result is lost or comes twice. If the server has lost the session, open
-	// commands end as Unknown, base.ErrSessionLost. Without KeepaliveTime and
-	// KeepaliveIntvl these are 15 s and 5 s then. A server that keeps no sessions
-	// is base.ErrUnsupported.
+	// no result is lost or comes twice. If the server has lost the session, or does not
+	// let this client resume it, open commands end as Unknown, base.ErrSessionLost, and
+	// the client opens another. Without KeepaliveTime and KeepaliveIntvl these are 15 s
+	// and 5 s then. A server that keeps no sessions is base.ErrUnsupported.
 	Session bool
 	// Info is told to the server in the hello: opaque bytes, with all else in the
 	// hello 8 KiB at most.

@@ -25,7 +25,8 @@ func newSession() *transport.Session {
 }
 
 // resume makes a further connection for the session. It goes on until that succeeds,
-// the server says that the session is lost, or must have lost it by its own word.
+// the server says that the session is lost, or another's, or must have lost it by its own
+// word.
 func (l *link[T]) resume(reason error) (*transport.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(l.client.ctx, l.sessionTime, errSessionTime)
 	defer cancel()
@@ -49,6 +50,9 @@ func (l *link[T]) resume(reason error) (*transport.Conn, error) {
 	case delegate.Final(err):
 		var e *base.Error
 		errors.As(err, &e)
+		if e.Remote && e.Code == base.ErrUnauthorized { // but it may open another
+			return nil, &base.Error{Code: base.ErrSessionLost, Message: "the session is not this client's any more", Err: err}
+		}
 		final := *e
 		final.Outcome = base.Unknown // of the hello it was rejected; of the open commands nothing is known
 		return nil, &final

@@ -334,6 +334,53 @@ func TestTheSessionIsLost(t *testing.T) {
 	})
 }
 
+// N6: a session that a client may not resume any more, since its certificate was
+// renewed, is lost to it; another it may open. If not, it has ended.
+func TestASessionThatBelongsToAnother(t *testing.T) {
+	for name, may := range map[string]bool{"another may be opened": true, "none": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, p, l, session := openSession(t, client.Conf{})
+				done := start(t.Context(), c, command{N: 1})
+				p.expect(kindCommand)
+				p.nc.Cut(memnet.FIN)
+				refuse := func() *wire.Session {
+					p := acceptRaw(t, l)
+					h := p.hello(wire.ServerHello{Status: wire.StatusUnauthorized, Text: "the session belongs to another client"})
+					p.nc.Close()
+					return h.Session
+				}
+				if s := refuse(); !s.Resume {
+					t.Errorf("the hello asks for %+v", s)
+				}
+				if !may {
+					if s := refuse(); s.Resume || s.ID == session.ID {
+						t.Errorf("the hello asks for %+v", s)
+					}
+					want(t, (<-done).err, base.Unknown, base.ErrSessionLost)
+					<-c.Done()
+					want(t, c.Err(), base.Rejected, base.ErrUnauthorized)
+					return
+				}
+				p = acceptRaw(t, l)
+				if h := p.hello(wire.ServerHello{SessionTime: sessionTime}); h.Session.Resume || h.Session.ID == session.ID {
+					t.Errorf("the hello asks for the session %+v", h.Session)
+				}
+				err := (<-done).err
+				want(t, err, base.Unknown, base.ErrSessionLost, base.ErrUnauthorized)
+				if id := idOf(err); id.Session != session.ID || id.Seq != 1 {
+					t.Errorf("the ID is %v", id)
+				}
+				next := start(t.Context(), c, command{N: 2})
+				p.answer(p.expect(kindCommand).Slot, 2)
+				if o := <-next; o.n != 2 {
+					t.Errorf("got %+v", o)
+				}
+			})
+		})
+	}
+}
+
 // N8: a client that can't resume takes the session as lost when its time is over.
 func TestTheSessionsTimeIsOver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
