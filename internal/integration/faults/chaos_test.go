@@ -18,6 +18,9 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/compress/flate"
+	"github.com/cmdstream/cmdstream/server"
+	"github.com/cmdstream/cmdstream/transport"
 )
 
 // TestChaos runs random programs under random faults. A seed fixes both, though not how
@@ -35,6 +38,12 @@ func TestChaos(t *testing.T) {
 		t.Logf("seed %d failed %d times of %d", seed, failed, times)
 		return
 	}
+	var again atomic.Uint64 // the seed that has failed first
+	defer func() {
+		if seed := again.Load(); seed > 0 {
+			rerun(t, seed)
+		}
+	}()
 	first, count := uint64(time.Now().UnixNano())>>16, int(number("SEEDS", 40))
 	if raced && os.Getenv("SEEDS") == "" {
 		count = 12
@@ -55,6 +64,7 @@ func TestChaos(t *testing.T) {
 			for seed := range seeds {
 				if p := runProgram(t, seed); len(p.faults) > 0 {
 					p.report(t)
+					again.CompareAndSwap(0, seed)
 				}
 				if n := done.Add(1); n%100 == 0 {
 					fmt.Fprintf(os.Stderr, "%d of %d programs\n", n, count)
@@ -64,6 +74,18 @@ func TestChaos(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d programs, from seed %d on", count, first)
+}
+
+// rerun tells how often a seed that has failed does so.
+func rerun(t *testing.T, seed uint64) {
+	const times = 100
+	failed := 0
+	for range times {
+		if len(runProgram(t, seed).faults) > 0 {
+			failed++
+		}
+	}
+	t.Logf("seed %d failed %d times more of %d", seed, failed, times)
 }
 
 func number(name string, otherwise uint64) uint64 {
@@ -78,6 +100,9 @@ type program struct {
 	seed     uint64
 	sessions bool
 	restarts bool // servers end, and others take their place
+	tight    bool // the server's limits are low
+	packs    bool // bodies are compressed
+	closes   bool // the client is closed in the middle
 	net      *world
 	client   *client.Client[*effects]
 	next     atomic.Int64 // numbers commands
@@ -85,6 +110,7 @@ type program struct {
 	mu       sync.Mutex // protects what follows
 	outcomes map[int]base.Outcome
 	again    map[int]bool // commands that may run twice
+	bare     map[int]bool // commands that were sent without a ctx
 	trace    []string
 	faults   []string
 }
@@ -96,23 +122,33 @@ const (
 )
 
 func runProgram(t *testing.T, seed uint64) *program {
-	p := &program{seed: seed, outcomes: map[int]base.Outcome{}, again: map[int]bool{}}
+	p := &program{seed: seed, outcomes: map[int]base.Outcome{}, again: map[int]bool{}, bare: map[int]bool{}}
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		p.sessions, p.restarts = r.IntN(3) > 0, r.IntN(3) == 0
-		p.net = newWorld(t, r.Uint64(), p.event)
+		p.tight, p.packs, p.closes = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(6) == 0
+		p.net = newWorld(t, r.Uint64(), p.serverConf(), p.event)
 		defer p.net.close()
 		conf := client.Conf{
 			Session: p.sessions, MaxInFlight: 20, Logger: quiet,
 			KeepaliveTime: 50 * time.Millisecond, KeepaliveIntvl: 50 * time.Millisecond, SysDataReceiveTimeout: time.Second,
 		}
 		conf.StateCallback = func(s client.StateChange) { p.event("the client is %v: %v", s.State, s.Err) }
+		if p.packs {
+			conf.Compressions, conf.CompressAbove = []transport.Compression{flate.New(1)}, 100
+		}
 		p.client = p.net.client(conf)
 		stop := make(chan struct{})
 		var adversary, work sync.WaitGroup
 		adversary.Go(func() { p.net.adversary(rand.New(rand.NewPCG(seed, 1)), p.restarts, stop) })
 		for n := range callers {
 			work.Go(func() { p.caller(rand.New(rand.NewPCG(seed, uint64(n)+2))) })
+		}
+		if p.closes {
+			adversary.Go(func() {
+				time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
+				p.close()
+			})
 		}
 		finished := make(chan struct{})
 		go func() {
@@ -134,28 +170,69 @@ func runProgram(t *testing.T, seed uint64) *program {
 	return p
 }
 
-// end closes all, having seen that no slot is lost.
-func (p *program) end() {
-	var all sync.WaitGroup
-	for range 20 { // as many as may be in flight
-		all.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			number := int(p.next.Add(1))
-			if r, err := p.client.Do(ctx, command{Op: echo, Number: number}); err != nil || r.(result).N != number {
-				p.wrong("at the end: %v, %v", r, err)
-			}
-		})
+func (p *program) serverConf() (conf server.Conf[*effects]) {
+	if p.tight {
+		conf.MaxRunning, conf.MaxQueued, conf.MaxQueueTime = 4, 4, 50*time.Millisecond
+		conf.MaxConnBytes, conf.MaxBytes = 300_000, 600_000
+		conf.Sessions.MaxBytes, conf.Sessions.TotalBytes = 100_000, 200_000
 	}
-	all.Wait()
+	if p.packs {
+		conf.Compressions = []transport.Compression{flate.New(1)}
+	}
+	return conf
+}
+
+// close closes the client, which ends all its commands.
+func (p *program) close() {
+	p.event("the client is closed")
 	begin := time.Now()
 	p.client.Close()
 	if took := time.Since(begin); took > time.Second {
 		p.wrong("Close took %v", took)
 	}
-	time.Sleep(2 * time.Second)
-	if s := p.net.server().Stats(); s.Running != 0 || s.Queued != 0 || s.Bytes != 0 {
+}
+
+// end closes all, having seen that no slot is lost.
+func (p *program) end() {
+	var all sync.WaitGroup
+	for range 20 { // as many as may be in flight
+		if p.closes {
+			break
+		}
+		all.Go(p.last)
+	}
+	all.Wait()
+	p.close()
+	time.Sleep(2 * time.Minute) // no session is kept for so long
+	if s := p.net.server().Stats(); s.Running != 0 || s.Queued != 0 || s.Bytes != 0 || s.KeptBytes != 0 || s.Sessions != 0 {
 		p.wrong("the server is left with %+v", s)
+	}
+}
+
+// withoutCtx notes that a command is sent without a ctx, and so without metadata.
+func (p *program) withoutCtx(number int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bare[number] = true
+}
+
+// last is a command for which there must be a slot; a server that is full may want it to
+// come again.
+func (p *program) last() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		number := int(p.next.Add(1))
+		p.withoutCtx(number) // it has one, with nothing in it
+		r, err := p.client.Do(ctx, command{Op: echo, Number: number})
+		if p.tight && errors.Is(err, base.ErrBusy) {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if err != nil || r.(result).N != number {
+			p.wrong("at the end: %v, %v", r, err)
+		}
+		return
 	}
 }
 
@@ -193,6 +270,9 @@ func (p *program) caller(r *rand.Rand) {
 		}
 		number := int(p.next.Add(1))
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
+		if labeled(number) {
+			ctx = base.WithMetadata(ctx, base.Metadata{"number": {strconv.Itoa(number)}})
+		}
 		if r.IntN(5) == 0 {
 			ctx, cancel = context.WithTimeout(ctx, time.Duration(r.IntN(20_000))*time.Microsecond)
 		}
@@ -209,7 +289,7 @@ func (p *program) caller(r *rand.Rand) {
 // told notes what a caller was told of its command.
 func (p *program) told(ctx context.Context, number int, err error) {
 	outcome := base.OutcomeOf(err)
-	if outcome == base.Unknown && p.sessions && !p.restarts && ctx.Err() == nil && !errors.Is(err, errLeft) {
+	if outcome == base.Unknown && p.sessions && !p.restarts && ctx.Err() == nil && !errors.Is(err, errLeft) && !(p.closes && errors.Is(err, base.ErrClosed)) {
 		p.wrong("command %d in a session that was not lost: %v", number, err)
 	}
 	p.mu.Lock()
@@ -268,6 +348,7 @@ func (p *program) stream(ctx context.Context, r *rand.Rand, number int) error {
 }
 
 func (p *program) send(_ context.Context, r *rand.Rand, number int) error {
+	p.withoutCtx(number)
 	n := 1 + r.IntN(30)
 	results := make(chan base.AsyncResult, r.IntN(5))
 	seq, err := p.client.Send(command{Op: count, Number: number, N: n}, results)
@@ -360,6 +441,15 @@ func (p *program) wait(ctx context.Context, r *rand.Rand, number int) error {
 // judge compares what callers were told with what the commands have done.
 func (p *program) judge() {
 	e := p.net.effects
+	for number, label := range e.labels {
+		want := ""
+		if labeled(number) && !p.bare[number] {
+			want = strconv.Itoa(number)
+		}
+		if label != want {
+			p.wrong("command %d came with the metadata %q", number, label)
+		}
+	}
 	for number, outcome := range p.outcomes {
 		n := e.starts[number]
 		switch {
@@ -380,6 +470,9 @@ func (p *program) judge() {
 		}
 	}
 }
+
+// labeled tells whether a command carries metadata.
+func labeled(number int) bool { return number%4 == 0 }
 
 // harmless is a command that may run twice.
 type harmless struct{ command }

@@ -52,6 +52,7 @@ type effects struct {
 	starts map[int]int
 	ends   map[int]int
 	inputs map[int][]int
+	labels map[int]string // what came as metadata
 
 	register int
 	before   int  // what it was before
@@ -81,13 +82,14 @@ func (e *effects) access(c command) result {
 }
 
 func newEffects() *effects {
-	return &effects{starts: map[int]int{}, ends: map[int]int{}, inputs: map[int][]int{}}
+	return &effects{starts: map[int]int{}, ends: map[int]int{}, inputs: map[int][]int{}, labels: map[int]string{}}
 }
 
-func (e *effects) begin(number int) {
+func (e *effects) begin(number int, label string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.starts[number]++
+	e.labels[number] = label
 }
 
 func (e *effects) end(number int) {
@@ -103,7 +105,7 @@ func (e *effects) take(number, input int) {
 }
 
 func (c command) Exec(ctx context.Context, _ time.Time, seq base.Seq, e *effects, proxy base.Proxy) error {
-	e.begin(c.Number)
+	e.begin(c.Number, base.MetadataOf(ctx).Get("number"))
 	defer e.end(c.Number)
 	switch c.Op {
 	case echo:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/server"
 )
 
 // registerInput is an operation on a register.
@@ -57,7 +58,7 @@ var register = porcupine.Model{
 // they did and saw. A stale register answers reads with an old value now and then.
 func history(t *testing.T, seed uint64, stale bool) (operations []porcupine.Operation) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, seed, func(string, ...any) {})
+		w := newWorld(t, seed, server.Conf[*effects]{}, func(string, ...any) {})
 		defer w.close()
 		w.effects.stale = stale
 		stop := make(chan struct{})

@@ -16,6 +16,7 @@ import (
 // world is a server, the network around it, and who makes both fail.
 type world struct {
 	t       *testing.T
+	conf    server.Conf[*effects]
 	effects *effects
 	event   func(format string, args ...any)
 
@@ -28,18 +29,18 @@ type world struct {
 	clients  []*client.Client[*effects]
 }
 
-func newWorld(t *testing.T, seed uint64, event func(format string, args ...any)) *world {
-	w := &world{t: t, effects: newEffects(), event: event, random: rand.New(rand.NewPCG(seed, 1))}
+func newWorld(t *testing.T, seed uint64, conf server.Conf[*effects], event func(format string, args ...any)) *world {
+	w := &world{t: t, conf: conf, effects: newEffects(), event: event, random: rand.New(rand.NewPCG(seed, 1))}
 	w.start()
 	return w
 }
 
 // start starts a server in place of the one before, which goes on as it is.
 func (w *world) start() (old *server.Server) {
-	s, err := server.New(serverCodec{}, w.effects, server.Conf[*effects]{
-		Invoker: invoker{w.effects}, Logger: quiet, ReceiveTimeout: time.Second,
-		LostConnCallback: func(_ net.Addr, err error) { w.event("the server has lost a connection: %v", err) },
-	})
+	conf := w.conf
+	conf.Invoker, conf.Logger, conf.ReceiveTimeout = invoker{w.effects}, quiet, time.Second
+	conf.LostConnCallback = func(_ net.Addr, err error) { w.event("the server has lost a connection: %v", err) }
+	s, err := server.New(serverCodec{}, w.effects, conf)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -81,6 +82,9 @@ func (w *world) spoil(c, s *memnet.Conn) {
 		}
 		if r.IntN(4) == 0 {
 			plan.ShortReads = 1 + r.IntN(100)
+		}
+		if r.IntN(4) == 0 {
+			plan.ShortDeliveries = 100 + r.IntN(10_000)
 		}
 		end.SetPlan(plan)
 	}
@@ -131,7 +135,7 @@ func (w *world) adversary(r *rand.Rand, restarts bool, stop <-chan struct{}) {
 			kind := []memnet.Kind{memnet.FIN, memnet.RST, memnet.Stall}[r.IntN(3)]
 			w.event("all connections: %v", kind)
 			w.mu.Lock()
-			for _, c := range w.conns {
+			for _, c := range w.conns { // each direction by itself
 				if r.IntN(2) == 0 {
 					c.Cut(kind)
 				}
