@@ -76,7 +76,7 @@ func serveBook(in *json.Decoder, out *json.Encoder) error {
 		}
 		switch request {
 		case "state":
-			err = out.Encode(bookState{usageNow(), s.Stats(), accepted.count()})
+			err = out.Encode(bookState{Accepted: accepted.count(), Usage: usageNow(), Stats: s.Stats()})
 		case "cut":
 			err = out.Encode(accepted.cut())
 		case "drain":
@@ -123,9 +123,17 @@ type conns struct {
 	total int // ever
 }
 
+// count returns how many there were, ever, and lets go of those that are closed.
 func (c *conns) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	open := make([]*net.TCPConn, 0, len(c.all))
+	for _, nc := range c.all {
+		if raw, err := nc.SyscallConn(); err == nil && raw.Control(func(uintptr) {}) == nil {
+			open = append(open, nc)
+		}
+	}
+	c.all = open
 	return c.total
 }
 

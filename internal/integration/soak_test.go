@@ -128,7 +128,7 @@ func TestSocketsThatBreak(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := &soak{session: test.session, callers: test.callers, receiver: new(ledger), duration: 2 * time.Second}
 			if d, err := time.ParseDuration(os.Getenv("SOAK")); err == nil {
-				s.duration = d
+				s.duration, s.callers = d, 4*s.callers
 			}
 			before := usageNow()
 			s.run(t)
