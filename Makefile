@@ -7,6 +7,7 @@
 T = 10s
 SEEDS = 500
 SEED =
+CUTS =
 RERUN = 100
 ATTACKS = 400ms
 ROUNDS = 5
@@ -67,8 +68,8 @@ fuzz: ## run every fuzz target of all modules in turn, each for T=10s
 		done; \
 	done
 
-cuts: ## cut a dialogue at every byte, each way, in each manner
-	go test -count=1 -timeout=15m -v -run 'TestTheDialogue|TestACutAtEveryByte' ./internal/integration/faults
+cuts: ## cut a dialogue at every byte, each way, in each manner; CUTS=all: also inside large bodies
+	CUTS=$(CUTS) go test -count=1 -timeout=120m -v -run 'TestTheDialogue|TestACut' ./internal/integration/faults
 
 chaos: ## run SEEDS=500 random programs under random faults, or SEED=n RERUN=100
 	SEEDS=$(SEEDS) SEED=$(SEED) RERUN=$(RERUN) go test -count=1 -timeout=60m -v -run 'TestChaos|TestHistories' ./internal/integration/faults

@@ -99,7 +99,7 @@ func (d *direction) setPlan(p Plan) {
 }
 
 // cutIfDue breaks off a direction that has reached its cut. A Stall needs no
-// doing: the horizon hides what is behind it.
+// doing: the horizon hides what is behind it. A Partition becomes two.
 func (d *direction) cutIfDue() {
 	if d.written < d.plan.At {
 		return
@@ -109,12 +109,16 @@ func (d *direction) cutIfDue() {
 		d.finish()
 	case RST:
 		d.link.doReset()
+	case Partition:
+		d.plan.Cut = Stall
+		d.reverse.plan.Cut, d.reverse.plan.At = Stall, d.reverse.written
+		d.reverse.changed.Broadcast()
 	}
 }
 
 // horizon is the offset that nothing gets across.
 func (d *direction) horizon() int64 {
-	if d.plan.Cut == Stall {
+	if d.plan.Cut == Stall || d.plan.Cut == Partition {
 		return d.plan.At
 	}
 	return math.MaxInt64

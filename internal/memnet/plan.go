@@ -29,6 +29,10 @@ const (
 	// closes does not learn of it. A later plan without a Stall delivers what
 	// was held back.
 	Stall
+
+	// Partition is a Stall of both directions, at the moment when this one reaches
+	// its cut.
+	Partition
 )
 
 // String returns the name of the constant.
@@ -40,6 +44,8 @@ func (k Kind) String() string {
 		return "RST"
 	case Stall:
 		return "Stall"
+	case Partition:
+		return "Partition"
 	default:
 		return "None"
 	}

@@ -78,3 +78,22 @@ func TestStallHidesEnd(t *testing.T) {
 		(<-reading).want(t, 0, io.EOF)
 	})
 }
+
+// A partition lets through what was written before, in both directions, and nothing after.
+func TestPartition(t *testing.T) {
+	pair(t, func(t *testing.T, client, server *Conn) {
+		client.SetPlan(Plan{Cut: Partition, At: 3})
+		write(t, server, pattern(6))
+		write(t, client, pattern(6))
+		write(t, server, pattern(6))
+		readExactly(t, server, pattern(3))
+		readExactly(t, client, pattern(6))
+		up := start(server.Read, make([]byte, 1))
+		down := start(client.Read, make([]byte, 1))
+		time.Sleep(time.Hour)
+		blocked(t, up)
+		blocked(t, down)
+		client.Close()
+		server.Close()
+	})
+}

@@ -1,8 +1,7 @@
 // Package faults breaks the network between clients and servers, and judges by nothing but
 // the effects that commands have had, and what their callers were told. The tests of this
-// file cut a dialogue between a client with a session and its server at
-// every byte, each way, in each manner, and holds the receiver's effects against what
-// the client's callers were told.
+// file cut a dialogue between a client and its server at every byte, each way, in each
+// manner.
 package faults
 
 import (
@@ -44,9 +43,10 @@ func (c cut) String() string { return fmt.Sprintf("%v %v at byte %d", c.way, c.k
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// talk has the dialogue with the first connections cut as cuts say: one each. It
-// returns how many bytes went each way over the first one, and what went wrong.
-func talk(t *testing.T, cuts ...cut) (sent [2]int64, faults []string) {
+// talk has the dialogue, in a session or without one, with the first connections cut as
+// cuts say: one each. It returns how many bytes went each way over the first one, and what
+// went wrong.
+func talk(t *testing.T, session bool, cuts ...cut) (sent [2]int64, faults []string) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEffects()
 		s, err := server.New(serverCodec{}, e, server.Conf[*effects]{Invoker: invoker{e}, Logger: quiet})
@@ -73,7 +73,7 @@ func talk(t *testing.T, cuts ...cut) (sent [2]int64, faults []string) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		conf := client.Conf{Session: true, KeepaliveTime: 100 * time.Millisecond, KeepaliveIntvl: 100 * time.Millisecond, Logger: quiet}
+		conf := client.Conf{Session: session, KeepaliveTime: 100 * time.Millisecond, KeepaliveIntvl: 100 * time.Millisecond, Logger: quiet}
 		conf.SysDataReceiveTimeout = time.Second
 		var c *client.Client[*effects]
 		for c == nil { // a cut in the first hello is the user's to see to
@@ -81,7 +81,7 @@ func talk(t *testing.T, cuts ...cut) (sent [2]int64, faults []string) {
 				t.Fatal(err)
 			}
 		}
-		d := &dialogue{client: c, effects: e}
+		d := &dialogue{client: c, effects: e, lossy: !session && len(cuts) > 0}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -133,7 +133,7 @@ func (l *counted) Accept() (net.Conn, error) {
 
 // TestTheDialogue has it without any cut.
 func TestTheDialogue(t *testing.T) {
-	sent, faults := talk(t)
+	sent, faults := talk(t, true)
 	for _, fault := range faults {
 		t.Error(fault)
 	}
@@ -145,14 +145,24 @@ func TestTheDialogue(t *testing.T) {
 // byte is like another, it takes every 101st; CUTS=all takes each of them too, which
 // takes half an hour. Under the race detector it takes every 397th of all.
 func TestACutAtEveryByte(t *testing.T) {
-	sent, _ := talk(t)
+	cutEverywhere(t, true, 1)
+}
+
+// TestACutWithoutASession does the same where commands end with their connection: what is
+// told of them must be true. It takes every third byte.
+func TestACutWithoutASession(t *testing.T) {
+	cutEverywhere(t, false, 3)
+}
+
+func cutEverywhere(t *testing.T, session bool, stride int64) {
+	sent, _ := talk(t, session)
 	all := os.Getenv("CUTS") == "all"
 	cases := make(chan []cut)
 	go func() {
 		defer close(cases)
 		for _, way := range []way{up, down} {
-			for _, kind := range []memnet.Kind{memnet.FIN, memnet.RST, memnet.Stall} {
-				for at := int64(0); at < sent[way]; at += step(at, sent[way], all) {
+			for _, kind := range []memnet.Kind{memnet.FIN, memnet.RST, memnet.Stall, memnet.Partition} {
+				for at := int64(0); at < sent[way]; at += step(at, sent[way], all) * stride {
 					cases <- []cut{{way, kind, at}, second(at)}
 				}
 			}
@@ -163,8 +173,10 @@ func TestACutAtEveryByte(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for cuts := range cases {
-				done.Add(1)
-				if _, faults := talk(t, cuts...); len(faults) > 0 {
+				if n := done.Add(1); n%10_000 == 0 {
+					fmt.Fprintf(os.Stderr, "%d dialogues\n", n)
+				}
+				if _, faults := talk(t, session, cuts...); len(faults) > 0 {
 					t.Errorf("%v: %v", cuts, faults)
 				}
 				if t.Failed() && os.Getenv("CUTS") == "" {

@@ -25,6 +25,7 @@ const bodySize = 66_000
 type dialogue struct {
 	client  *client.Client[*effects]
 	effects *effects
+	lossy   bool // there is no session: a command may end with its connection
 
 	mu     sync.Mutex // protects what follows
 	faults []string
@@ -42,6 +43,21 @@ func (d *dialogue) mustRun(number int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ran = append(d.ran, number)
+}
+
+// lost tells whether err is the loss of a connection, which is no fault of a command
+// without a session, if the outcome is true. One that never left goes out again by itself.
+func (d *dialogue) lost(number int, err error) bool {
+	if !d.lossy || err == nil || !errors.Is(err, base.ErrConnLost) {
+		return false
+	}
+	d.mu.Lock()
+	d.ran = slices.DeleteFunc(d.ran, func(n int) bool { return n == number })
+	d.mu.Unlock()
+	if base.OutcomeOf(err) != base.Unknown {
+		d.mustNotRun(number)
+	}
+	return true
 }
 
 func (d *dialogue) mustNotRun(number int) {
@@ -110,7 +126,7 @@ func (d *dialogue) do(cmd command) (result, error) {
 
 func (d *dialogue) echo(number int) {
 	d.mustRun(number)
-	if r, err := d.do(command{Op: echo, Number: number}); err != nil || r.N != number {
+	if r, err := d.do(command{Op: echo, Number: number}); !d.lost(number, err) && (err != nil || r.N != number) {
 		d.wrong("echo %d: %v, %v", number, r.N, err)
 	}
 }
@@ -118,14 +134,14 @@ func (d *dialogue) echo(number int) {
 func (d *dialogue) large(number int) {
 	d.mustRun(number)
 	body := pattern(bodySize)
-	if r, err := d.do(command{Op: echo, Number: number, Body: body}); err != nil || r.N != number || !bytes.Equal(r.Body, body) {
+	if r, err := d.do(command{Op: echo, Number: number, Body: body}); !d.lost(number, err) && (err != nil || r.N != number || !bytes.Equal(r.Body, body)) {
 		d.wrong("large command %d: %v, %d bytes, %v", number, r.N, len(r.Body), err)
 	}
 }
 
 func (d *dialogue) largeResult(number int) {
 	d.mustRun(number)
-	if r, err := d.do(command{Op: grow, Number: number, N: bodySize}); err != nil || r.N != number || !bytes.Equal(r.Body, pattern(bodySize)) {
+	if r, err := d.do(command{Op: grow, Number: number, N: bodySize}); !d.lost(number, err) && (err != nil || r.N != number || !bytes.Equal(r.Body, pattern(bodySize))) {
 		d.wrong("large result %d: %v, %d bytes, %v", number, r.N, len(r.Body), err)
 	}
 }
@@ -135,6 +151,9 @@ func (d *dialogue) stream(number, n int) {
 	d.mustRun(number)
 	next := 1
 	for r, err := range d.client.Results(context.Background(), command{Op: count, Number: number, N: n}) {
+		if d.lost(number, err) {
+			return
+		}
 		if err != nil || r.(result).N != next {
 			d.wrong("stream %d: %v, %v, want %d", number, r, err, next)
 			return
@@ -151,13 +170,20 @@ func (d *dialogue) sent(number, n int) {
 	d.mustRun(number)
 	results := make(chan base.AsyncResult, 2)
 	seq, err := d.client.Send(command{Op: count, Number: number, N: n}, results)
+	if d.lost(number, err) {
+		return
+	}
 	if err != nil {
 		d.wrong("Send %d: %v", number, err)
 		return
 	}
 	for next := range n {
 		time.Sleep(time.Millisecond)
-		if r := <-results; r.Err != nil || r.Seq != seq || r.Result.(result).N != next+1 {
+		r := <-results
+		if d.lost(number, r.Err) {
+			return
+		}
+		if r.Err != nil || r.Seq != seq || r.Result.(result).N != next+1 {
 			d.wrong("Send %d: %+v, want %d", number, r, next+1)
 			return
 		}
@@ -168,6 +194,9 @@ func (d *dialogue) sent(number, n int) {
 func (d *dialogue) inputs(number, n int) {
 	d.mustRun(number)
 	call, err := d.client.Open(context.Background(), command{Op: sum, Number: number})
+	if d.lost(number, err) {
+		return
+	}
 	if err != nil {
 		d.wrong("Open %d: %v", number, err)
 		return
@@ -176,11 +205,14 @@ func (d *dialogue) inputs(number, n int) {
 	go func() {
 		for i := range n {
 			if err := call.Send(i + 1); err != nil {
+				if d.lossy {
+					return // Receive tells
+				}
 				d.wrong("input %d of %d: %v", i+1, number, err)
 				return
 			}
 		}
-		if err := call.CloseSend(); err != nil {
+		if err := call.CloseSend(); err != nil && !d.lossy {
 			d.wrong("CloseSend of %d: %v", number, err)
 		}
 	}()
@@ -190,6 +222,9 @@ func (d *dialogue) inputs(number, n int) {
 			total += i + 1
 		}
 		r, err := call.Receive()
+		if d.lost(number, err) {
+			return
+		}
 		if err != nil || r.(result).N != total || r.LastOne() != (i == n) {
 			d.wrong("result %d of %d: %+v, %v, want %d", i+1, number, r, err, total)
 			return
@@ -210,6 +245,9 @@ func (d *dialogue) canceled(number int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	_, err := d.client.Do(ctx, command{Op: block, Number: number})
+	if d.lost(number, err) {
+		return
+	}
 	if !errors.Is(err, base.ErrDeadline) {
 		d.wrong("canceled %d: %v", number, err)
 	}
@@ -225,6 +263,9 @@ func (d *dialogue) canceled(number int) {
 func (d *dialogue) shed(number int) {
 	d.mustNotRun(number)
 	_, err := d.do(command{Op: shed, Number: number})
+	if d.lost(number, err) {
+		return
+	}
 	if base.OutcomeOf(err) != base.Rejected || !errors.Is(err, base.ErrBusy) {
 		d.wrong("shed %d: %v", number, err)
 	}
@@ -233,6 +274,9 @@ func (d *dialogue) shed(number int) {
 func (d *dialogue) failed(number int, o op, code base.Code) {
 	d.mustRun(number)
 	_, err := d.do(command{Op: o, Number: number})
+	if d.lost(number, err) {
+		return
+	}
 	if base.OutcomeOf(err) != base.Failed || !errors.Is(err, code) {
 		d.wrong("failed %d: %v", number, err)
 	}

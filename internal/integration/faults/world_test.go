@@ -74,7 +74,7 @@ func (w *world) spoil(c, s *memnet.Conn) {
 	for _, end := range []*memnet.Conn{c, s} {
 		plan := memnet.Plan{Seed: r.Uint64()}
 		if r.IntN(2) == 0 {
-			plan.Cut = []memnet.Kind{memnet.FIN, memnet.RST, memnet.Stall}[r.IntN(3)]
+			plan.Cut = []memnet.Kind{memnet.FIN, memnet.RST, memnet.Stall, memnet.Partition}[r.IntN(4)]
 			plan.At = r.Int64N(1 << (4 + r.IntN(15)))
 		}
 		if r.IntN(3) == 0 {
@@ -132,7 +132,7 @@ func (w *world) adversary(r *rand.Rand, restarts bool, stop <-chan struct{}) {
 				old.Shutdown(ctx)
 			}()
 		default:
-			kind := []memnet.Kind{memnet.FIN, memnet.RST, memnet.Stall}[r.IntN(3)]
+			kind := []memnet.Kind{memnet.FIN, memnet.RST, memnet.Stall, memnet.Partition}[r.IntN(4)]
 			w.event("all connections: %v", kind)
 			w.mu.Lock()
 			for _, c := range w.conns { // each direction by itself
