@@ -185,4 +185,54 @@ var mutants = []mutant{
 		x.held = 0`,
 		`		x.held = 0`,
 	},
+	{
+		"a command that is sent again has lost its metadata", "client/session.go",
+		`Metadata: s.message.Metadata, Origin: s.origin,`,
+		`Origin: s.origin,`,
+	},
+	{
+		"a command that is sent again is not said to be compressed", "client/session.go",
+		`Compressed: s.message.Compressed, Metadata`,
+		`Metadata`,
+	},
+	{
+		"a client goes without a word", "client/close.go",
+		`if conn.Supports(transport.Goaway) {`,
+		`if conn.Supports(transport.Goaway) && conn.Err() != nil {`,
+	},
+	{
+		"a resume takes a further place", "server/admit.go",
+		`		delete(s.workers, old)
+		a.placed = true`,
+		`		a.placed = false`,
+	},
+	{
+		"a stream begins anew after some of its results were taken", "client/results.go",
+		`if yielded || !c.again(`,
+		`if !c.again(`,
+	},
+	{
+		"the last of the queue is not woken", "handler/admission.go",
+		`	a.running.Add(-1)
+	if a.waiting.Load() == 0 {`,
+		`	a.running.Add(-1)
+	if a.waiting.Load() <= 1 {`,
+	},
+	{
+		"a failure is not flushed", "handler/end.go",
+		`	if t.flush {`,
+		`	if t.flush && t.err != nil {`,
+	},
+	{
+		"a command that was not begun is told to be unknown", "handler/end.go",
+		`	if !x.started { // nor will it be`,
+		`	if !x.started && failure.Outcome != base.Unknown {`,
+	},
+	{
+		"credit for a result that was taken is not given", "client/slot.go",
+		`		s.granted += n
+		if conn != nil &&`,
+		`		s.granted += n
+		if conn != nil && s.granted%5 != 0 &&`,
+	},
 }
