@@ -75,6 +75,10 @@ func New[T any](ctx context.Context, codec Codec[T], conn net.Conn, conf Conf) (
 	if conn == nil {
 		return nil, confError(base.ErrConf, "the connection is nil")
 	}
+	if conf.Session {
+		conn.Close()
+		return nil, confError(base.ErrConf, "a session is for a client of NewReconnect: one that can't dial can't resume it")
+	}
 	c, err := create(codec, conf)
 	if err != nil {
 		conn.Close()

@@ -135,7 +135,7 @@ const (
 func (c *Conn[T]) stray() error {
 	if c.strays++; c.strays > maxStrays+straysPerCommand*c.commands {
 		c.flooded = true
-		return transport.BrokenRule("%d cancels, credits and inputs came for commands that had ended, of %d", c.strays, c.commands)
+		return transport.BrokenRule("%d acks, cancels, credits and inputs came that say nothing, with %d commands", c.strays, c.commands)
 	}
 	return nil
 }
@@ -236,7 +236,7 @@ func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
 	}
 	if limit := 2 * c.handler.MaxInFlight; c.session.Running() >= limit {
 		c.handler.Counters.Shed.Add(1)
-		return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: fmt.Sprintf("more than %d commands of this connection are running, given up by the client or not", limit)}
+		return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: minRetryAfter, Message: fmt.Sprintf("more than %d commands of this connection are running, given up by the client or not", limit)}
 	}
 	return nil
 }

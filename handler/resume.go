@@ -169,7 +169,10 @@ func (c *Conn[T]) ack(m *transport.Message) error {
 	if m.Seen > x.kept.sent || m.Seen > x.kept.results {
 		return transport.BrokenRule("an ack of %d results came on slot %d, where %d were sent", m.Seen, m.Slot, min(x.kept.sent, x.kept.results))
 	}
-	x.kept.acked = max(x.kept.acked, m.Seen)
+	if m.Seen <= x.kept.acked {
+		return c.stray() // it says nothing new
+	}
+	x.kept.acked = m.Seen
 	x.release()
 	return nil
 }

@@ -46,7 +46,7 @@ func TestBrokenRules(t *testing.T) {
 			func(s *setup) { s.command(8, "echo") },
 		},
 		"a flood of cancels": {
-			"1065 cancels, credits and inputs came for commands that had ended, of 1",
+			"1065 acks, cancels, credits and inputs came that say nothing, with 1 commands",
 			func(s *setup) {
 				s.command(0, "echo")
 				synctest.Wait()

@@ -690,6 +690,23 @@ func TestAFloodOfCredits(t *testing.T) {
 	})
 }
 
+// S6: acks that say nothing new.
+func TestAFloodOfAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{}, nil)
+		r := h.open()
+		r.command(0, 1, 1, "echo")
+		r.expect("0: echo.")
+		for range 1 + 1001 + 64 { // the first one is right
+			r.number(wire.KindAck, 0, 1)
+		}
+		r.broken("1065 acks, cancels, credits and inputs came that say nothing, with 1 commands")
+		if s := h.Stats(); s.Floods != 1 || s.Breaches != 0 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
 // lingering is a wire whose reader takes its time to notice the end.
 type lingering struct {
 	transport.Transport

@@ -190,7 +190,7 @@ func (f *framed) noMemory(size int) *base.Error {
 	if !f.server {
 		return &base.Error{Outcome: base.Failed, Code: base.ErrBusy, Message: fmt.Sprintf("a result of %d bytes came, and there was no memory for it at the moment", size)}
 	}
-	return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: fmt.Sprintf("there is no memory at the moment for a body of %d bytes", size)}
+	return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: 10 * time.Millisecond, Message: fmt.Sprintf("there is no memory at the moment for a body of %d bytes", size)}
 }
 
 func givenUp() *base.Error {
