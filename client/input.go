@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 
 	"github.com/cmdstream/cmdstream/transport"
 )
@@ -19,12 +20,27 @@ type inputs struct {
 	unknown bool                 // the server was asked how many have come
 	sender  *transport.Conn      // over which a goroutine is sending them; nil: nobody is
 	changed chan struct{}        // closed when granted changes, or the command ends; nil: nobody waits
+
+	unanswered bool // the command has ended by a failure or a loss, and no result had come
 }
 
 func newInputs() *inputs { return &inputs{granted: transport.InputWindow} }
 
 // restart is for a command that is sent once more.
 func (in *inputs) restart() { in.sent, in.unknown = 0, false }
+
+// again returns what a command begins with that is sent once more, from the beginning:
+// the inputs that it was sent. It is nil where that can't be, since a result has come, an
+// input is not kept any more, or is compressed for another link.
+func (in *inputs) again() *inputs {
+	compressed := func(m *transport.Message) bool { return m.Compressed }
+	if !in.unanswered || in.taken > 0 || slices.ContainsFunc(in.kept, compressed) {
+		return nil
+	}
+	next := newInputs()
+	next.kept, next.made, next.ended = slices.Clone(in.kept), in.made, in.ended
+	return next
+}
 
 // resume goes on where the server says that they stand. It returns true where some are
 // to be sent.
@@ -94,6 +110,15 @@ func (s *slot[T]) sendInputs(ctx context.Context, conn *transport.Conn) error {
 		}
 	}
 	return nil
+}
+
+// failInputs is the end of the inputs of a command that ends by a failure or a loss: it
+// may be sent once more. The caller holds mu.
+func (s *slot[T]) failInputs() {
+	if s.inputs != nil {
+		s.inputs.unanswered = s.got == 0
+	}
+	s.dropInputs()
 }
 
 // dropInputs is the end of a command's inputs: what is on its way is given up. The

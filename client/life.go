@@ -116,7 +116,7 @@ func (s *slot[T]) endLost(reason error) {
 	}
 	s.ended = true
 	s.err = s.wrap(outcome, lostCode(reason), message, reason)
-	s.dropInputs()
+	s.failInputs()
 	s.signal()
 }
 

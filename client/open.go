@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -15,23 +16,30 @@ import (
 //
 // The error is an *base.Error with outcome NotSent or Rejected; base.ErrUnsupported
 // says that the codec, or the wire in use, has no inputs.
+//
+// Like a command of Do, one that its server has refused since it is draining, that never
+// left, or that says that it may run twice, is sent again by itself, with the inputs that
+// it was sent until then. It is not once a result has come of it, or it has taken four
+// inputs, or where an input was compressed.
 func (c *Client[T]) Open(ctx context.Context, cmd base.Cmd[T]) (base.Call, error) {
 	encoder, ok := c.codec.(inputEncoder[T])
 	if !ok {
 		return nil, &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Cmd: base.NameOf(cmd), Message: "the codec has no EncodeInput"}
 	}
-	x := &exchange[T]{encoder: encoder, cmd: cmd, inputs: newInputs()}
+	first := newInputs()
+	x := &exchange[T]{client: c, encoder: encoder, call: call[T]{cmd: cmd, owner: waiting, credit: window, inputs: first}}
 	if deadline := c.deadline(); deadline.IsZero() {
 		x.ctx, x.cancel = context.WithCancel(ctx)
 	} else {
 		x.ctx, x.cancel = context.WithDeadline(ctx, deadline)
 	}
-	var err error
-	x.slot, x.seq, err = c.send(x.ctx, &call[T]{cmd: cmd, owner: waiting, credit: window, inputs: x.inputs})
+	s, seq, err := c.send(x.ctx, &x.call)
 	if err != nil {
 		x.cancel()
 		return nil, err
 	}
+	x.seq = seq
+	x.present.Store(&try[T]{slot: s, inputs: first, over: make(chan struct{})})
 	x.mu.Lock() // it may be called at once
 	defer x.mu.Unlock()
 	x.stop = context.AfterFunc(x.ctx, x.abandon)
@@ -40,19 +48,26 @@ func (c *Client[T]) Open(ctx context.Context, cmd base.Cmd[T]) (base.Call, error
 
 // exchange is a command of Open: a base.Call.
 type exchange[T any] struct {
+	client  *Client[T]
 	encoder inputEncoder[T]
-	cmd     base.Cmd[T]
-	inputs  *inputs
-	slot    *slot[T]
 	seq     base.Seq
 	ctx     context.Context // ends with the Call
 	cancel  context.CancelFunc
+	present atomic.Pointer[try[T]]
 
 	sending sync.Mutex // one input at a time; taken before the slot's mu
 
 	mu   sync.Mutex  // protects what follows, and makes its holder the slot's owner
+	call call[T]     // of the present try; its cmd never changes
 	stop func() bool // lets go of ctx
 	end  error       // what Receive returns from now on; nil: the slot is the Call's
+}
+
+// try is one sending of the command: see reopen.
+type try[T any] struct {
+	slot   *slot[T]
+	inputs *inputs
+	over   chan struct{} // closed when another has taken its place
 }
 
 // Seq returns the command's number.
@@ -62,33 +77,48 @@ func (x *exchange[T]) Seq() base.Seq { return x.seq }
 func (x *exchange[T]) Send(input any) error {
 	x.sending.Lock()
 	defer x.sending.Unlock()
-	m, err := x.encode(input)
-	if err != nil {
-		return err
-	}
-	if err := x.waitForCredit(); err != nil {
-		return err
-	}
-	return x.send(m)
+	return x.onPresent(func(t *try[T]) error {
+		m, err := x.encode(t, input)
+		if err != nil {
+			return err
+		}
+		if err := x.waitForCredit(t); err != nil {
+			return err
+		}
+		return x.send(t, m)
+	})
 }
 
 // CloseSend implements base.Call.
 func (x *exchange[T]) CloseSend() error {
 	x.sending.Lock()
 	defer x.sending.Unlock()
-	return x.send(&transport.Message{Kind: transport.Input, Last: true})
+	return x.onPresent(func(t *try[T]) error {
+		return x.send(t, &transport.Message{Kind: transport.Input, Last: true})
+	})
+}
+
+// onPresent calls send with the present try, and if that has ended, with the one that
+// has taken its place.
+func (x *exchange[T]) onPresent(send func(t *try[T]) error) error {
+	for {
+		t := x.present.Load()
+		if err := send(t); err != io.EOF || !x.movesOn(t) {
+			return err
+		}
+	}
 }
 
 // encode encodes an input into memory of its own: it is kept until it was taken.
-func (x *exchange[T]) encode(input any) (m *transport.Message, err error) {
+func (x *exchange[T]) encode(t *try[T], input any) (m *transport.Message, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = x.failed(base.ErrPanic, fmt.Sprintf("the codec panicked: %v", v), nil)
 		}
 	}()
-	l := x.slot.link
+	l := t.slot.link
 	var body, compressed transport.Buffer
-	if err := x.encoder.EncodeInput(x.cmd, input, &body); err != nil {
+	if err := x.encoder.EncodeInput(x.call.cmd, input, &body); err != nil {
 		return nil, x.failed(base.ErrEncode, "the codec can't encode the input", err)
 	}
 	if len(body.B) > l.maxCmdSize {
@@ -104,16 +134,16 @@ func (x *exchange[T]) encode(input any) (m *transport.Message, err error) {
 }
 
 // waitForCredit waits until one more input may be made.
-func (x *exchange[T]) waitForCredit() error {
+func (x *exchange[T]) waitForCredit(t *try[T]) error {
 	for {
-		x.slot.mu.Lock()
-		in := x.inputs
-		ended, ready := x.slot.inputs != in || in.ended, in.made < in.granted
+		t.slot.mu.Lock()
+		in := t.inputs
+		ended, ready := t.slot.inputs != in || in.ended, in.made < in.granted
 		if in.changed == nil {
 			in.changed = make(chan struct{})
 		}
 		changed := in.changed
-		x.slot.mu.Unlock()
+		t.slot.mu.Unlock()
 		switch {
 		case ended:
 			return io.EOF
@@ -129,8 +159,8 @@ func (x *exchange[T]) waitForCredit() error {
 }
 
 // send makes m the next input, and sends it if nothing is before it.
-func (x *exchange[T]) send(m *transport.Message) error {
-	s, in := x.slot, x.inputs
+func (x *exchange[T]) send(t *try[T], m *transport.Message) error {
+	s, in := t.slot, t.inputs
 	s.mu.Lock()
 	if s.inputs != in || in.ended {
 		s.mu.Unlock()
@@ -149,7 +179,7 @@ func (x *exchange[T]) send(m *transport.Message) error {
 
 // failed makes the error of an input. The command is as it was.
 func (x *exchange[T]) failed(code base.Code, message string, err error) error {
-	return &base.Error{Code: code, Seq: x.seq, Cmd: base.NameOf(x.cmd), Message: message, Err: err}
+	return &base.Error{Code: code, Seq: x.seq, Cmd: base.NameOf(x.call.cmd), Message: message, Err: err}
 }
 
 // Receive implements base.Call.
@@ -157,48 +187,97 @@ func (x *exchange[T]) Receive() (base.Result, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for x.end == nil {
-		result, last, err, ok := x.slot.pop()
+		t := x.present.Load()
+		result, last, err, ok := t.slot.pop()
 		if !ok {
-			if err := x.wait(); err != nil {
-				return nil, x.finish(err)
+			if err := x.wait(t); err != nil {
+				return nil, err
 			}
 			continue
 		}
-		x.slot.handedOver()
+		t.slot.handedOver()
 		switch {
 		case err != nil:
-			x.slot.leave()
+			t.slot.leave()
 			return nil, x.finish(err)
 		case last:
-			x.slot.leave()
+			t.slot.leave()
 			x.finish(io.EOF)
 		default:
-			x.slot.taken(x.seq)
+			t.slot.taken(x.seq)
 		}
 		return result, nil
 	}
 	return nil, x.end
 }
 
-// wait waits for a result. The error is the command's end; the slot is left then.
-func (x *exchange[T]) wait() error {
-	mine, ended, failure := x.slot.wait(x.ctx)
+// wait waits for a result, or until another try has taken t's place. The error is the
+// command's end; the slot is left then. The caller holds mu.
+func (x *exchange[T]) wait(t *try[T]) error {
+	mine, ended, failure := t.slot.wait(x.ctx)
 	switch {
 	case !mine:
-		return failure
-	case len(x.slot.out.items) > 0 || !ended:
+		return x.finish(failure)
+	case len(t.slot.out.items) > 0 || !ended:
 		return nil
 	}
-	x.slot.link.release(x.slot)
-	return failure
+	t.slot.link.release(t.slot)
+	return x.reopen(t, failure)
+}
+
+// reopen sends the command once more where failure, by which t has ended, allows that:
+// with all its inputs, for none was taken that is not kept. The error is the command's
+// end. The caller holds mu, and has released t's slot.
+func (x *exchange[T]) reopen(t *try[T], failure error) error {
+	inputs := t.inputs.again()
+	if inputs == nil || !x.client.again(t.slot.link, &x.call, failure) {
+		return x.finish(failure)
+	}
+	x.call.seq, x.call.inputs = x.seq, inputs
+	s, _, err := x.client.send(x.ctx, &x.call)
+	if err != nil {
+		return x.finish(err)
+	}
+	x.present.Store(&try[T]{slot: s, inputs: inputs, over: make(chan struct{})})
+	close(t.over)
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		s.sendInputs(x.ctx, conn)
+	}
+	return nil
+}
+
+// movesOn tells a Send that has found t to have ended whether another try has taken its
+// place, or takes it now. Who is in Receive sees to that; if nobody is, Send itself.
+func (x *exchange[T]) movesOn(t *try[T]) bool {
+	t.slot.mu.Lock()
+	unanswered := t.inputs.unanswered // else a Receive may return before it sees to it
+	t.slot.mu.Unlock()
+	if !unanswered {
+		return false
+	}
+	if x.mu.TryLock() {
+		if x.end == nil && x.present.Load() == t {
+			x.wait(t) // it has ended
+		}
+		x.mu.Unlock()
+		return x.present.Load() != t
+	}
+	select {
+	case <-t.over:
+	case <-x.ctx.Done():
+	}
+	return x.present.Load() != t
 }
 
 // finish notes how the Call ended. The caller holds mu.
 func (x *exchange[T]) finish(err error) error {
-	x.end = err
+	x.end = x.call.ends(err)
 	x.stop()
 	x.cancel()
-	return err
+	return x.end
 }
 
 // Close implements base.Call.
@@ -207,7 +286,7 @@ func (x *exchange[T]) Close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.end == nil {
-		x.slot.leave()
+		x.present.Load().slot.leave()
 		x.finish(x.failed(base.ErrCanceled, "the call was closed", nil))
 	}
 	return nil
@@ -221,8 +300,9 @@ func (x *exchange[T]) abandon() {
 	if x.end != nil {
 		return
 	}
-	err := x.slot.wrap(base.Unknown, ctxCode(x.ctx), "its ctx ended while it was open", context.Cause(x.ctx))
-	if outcome, left := x.slot.giveUp(); left {
+	s := x.present.Load().slot
+	err := s.wrap(base.Unknown, ctxCode(x.ctx), "its ctx ended while it was open", context.Cause(x.ctx))
+	if outcome, left := s.giveUp(); left {
 		x.finish(withOutcome(err, outcome))
 	}
 }

@@ -183,7 +183,7 @@ func (l *link[T]) failure(conn *transport.Conn, m *transport.Message) error {
 	if s.message.Large() {
 		conn.Abort(&s.message)
 	}
-	s.dropInputs()
+	s.failInputs()
 	s.ended, s.err = true, s.named(m.Err)
 	if s.owner == nobody && !s.queued {
 		s.mu.Unlock()
