@@ -22,6 +22,10 @@ const (
 // Close ends the client: every open command ends with ErrClosed, its outcome
 // Unknown if it had been sent. Close may be called again; the error is nil. It
 // takes less than a second, whatever the server and the user's code do.
+//
+// It ends the client's sessions at the server, with what runs in them. To one that has
+// no connection at that moment this can't be said: the server goes on with it for as
+// long as it keeps sessions without a connection.
 func (c *Client[T]) Close() error {
 	err := &base.Error{Outcome: base.NotSent, Code: base.ErrClosed, Message: "the client was closed"}
 	c.finish(err) // from here on no link is added that is not closed at once
