@@ -51,26 +51,37 @@ func readBook(t *testing.T, path string) (entries []entry) {
 	return entries
 }
 
-// note makes an entry, after a time.
+// note makes an entry, after a time, and returns after another.
 type note struct {
-	Number  int
-	Wait    time.Duration
-	Deaf    bool // to its ctx
-	Padding []byte
+	Number       int
+	Before, Then time.Duration
+	Deaf         bool // to its ctx
+	Padding      []byte
 }
 
 func (n note) Run(ctx context.Context, b *book) (int, error) {
 	if n.Deaf {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if n.Wait > 0 {
-		select {
-		case <-time.After(n.Wait):
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
+	if err := pause(ctx, n.Before); err != nil {
+		return 0, err
 	}
-	return n.Number, b.enter(ctx, n.Number)
+	if err := b.enter(ctx, n.Number); err != nil {
+		return 0, err
+	}
+	return n.Number, pause(ctx, n.Then)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // repeatable is a note that may be made twice. Its number has a bit of its own.

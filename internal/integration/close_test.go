@@ -153,7 +153,7 @@ func (s *scene) call(run func(c *client.Client[*book]) error) {
 func (s *scene) send(count, size int) {
 	for range count {
 		s.call(func(c *client.Client[*book]) error {
-			_, err := cmdstream.Do(context.Background(), c, note{Wait: time.Hour, Padding: make([]byte, size)})
+			_, err := cmdstream.Do(context.Background(), c, note{Before: time.Hour, Padding: make([]byte, size)})
 			return err
 		})
 	}
@@ -240,18 +240,18 @@ func TestAServerClosesInEveryState(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}},
 		{name: "the clients of sessions are gone", set: func(t *testing.T, s *server.Server, addr string) {
-			openFor(t, s, addr, note{Wait: time.Hour}).Close()
+			openFor(t, s, addr, note{Before: time.Hour}).Close()
 			eventually(t, "the session is alone", func() bool { return s.Stats().DetachedSessions == 1 })
 		}},
 		{name: "draining", set: func(t *testing.T, s *server.Server, addr string) {
-			openFor(t, s, addr, note{Wait: time.Hour})
+			openFor(t, s, addr, note{Before: time.Hour})
 			ended := make(chan error, 1)
 			go func() { ended <- s.Shutdown(context.Background()) }()
 			t.Cleanup(func() { <-ended })
 			time.Sleep(20 * time.Millisecond)
 		}},
 		{name: "a command does not end", deaf: true, set: func(t *testing.T, s *server.Server, addr string) {
-			openFor(t, s, addr, note{Wait: 2 * time.Second, Deaf: true})
+			openFor(t, s, addr, note{Before: 2 * time.Second, Deaf: true})
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -24,7 +24,7 @@ func TestClientsAndServersAreKilledInTurn(t *testing.T) {
 	var heard reports
 	loads := 0
 	load := func() *loadProcess {
-		l := startLoad(t, loadConf{Addr: conf.Addrs[0], Session: true, From: loads << 20}, &heard)
+		l := startLoad(t, loadConf{Addr: conf.Addrs[0], Session: true, From: loads << 20, Slow: 20 * time.Millisecond}, &heard)
 		loads++
 		heard.await(t, 50)
 		return l

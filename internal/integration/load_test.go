@@ -22,10 +22,11 @@ import (
 type loadConf struct {
 	Addr      string
 	Session   bool
-	From      int // the first number
-	Callers   int // 0: 16
-	Size      int // of what is told of each entry, in bytes; above 0 there are streams only
-	Buffer    int // of its socket, each way, in bytes; 0: the system's
+	From      int           // the first number
+	Callers   int           // 0: 16
+	Slow      time.Duration // how long a command takes at most before its entry, and then again; 0: 2 ms
+	Size      int           // of what is told of each entry, in bytes; above 0 there are streams only
+	Buffer    int           // of its socket, each way, in bytes; 0: the system's
 	Keepalive time.Duration
 }
 
@@ -62,6 +63,9 @@ func (conf loadConf) run(stop <-chan struct{}, tell func(report)) error {
 	})
 	if err != nil {
 		return err
+	}
+	if conf.Slow == 0 {
+		conf.Slow = 2 * time.Millisecond
 	}
 	if conf.Callers == 0 {
 		conf.Callers = 16
@@ -107,12 +111,12 @@ func (conf loadConf) one(c *client.Client[*book], take func(int) (from, to int))
 		r.From, r.To = take(1)
 		n := note{Number: r.From}
 		if rand.IntN(2) == 0 {
-			n.Wait = rand.N(4 * time.Millisecond)
+			n.Before, n.Then = rand.N(conf.Slow), rand.N(conf.Slow)
 		}
 		if kind == 1 {
 			n.Padding = make([]byte, rand.IntN(100_000))
 		}
-		if kind == 2 {
+		if kind >= 6 {
 			n.Number |= repeatableBit
 			r.From, r.To = n.Number, n.Number+1
 			_, err = cmdstream.Do(ctx, c, repeatable{n})

@@ -90,7 +90,11 @@ func TestAServerThatStopsReading(t *testing.T) {
 	before := usageNow()
 	s.pause(t)
 	const callers = 3000
-	began := time.Now()
+	began, ended := time.Now(), make(chan time.Duration, 1)
+	go func() {
+		<-c.Done()
+		ended <- time.Since(began)
+	}()
 	var work sync.WaitGroup
 	for number := range callers {
 		work.Go(func() {
@@ -105,8 +109,7 @@ func TestAServerThatStopsReading(t *testing.T) {
 	honest.await(t, 50)
 	during := usageNow()
 	work.Wait()
-	took := time.Since(began)
-	<-c.Done()
+	took := receive(t, ended)
 	t.Logf("the client ended after %v; its heap was %.1f MiB before, and %.1f MiB meanwhile", took, before.HeapMiB, during.HeapMiB)
 	if !errors.Is(c.Err(), base.ErrSlowReader) {
 		t.Errorf("the client has ended with %v", c.Err())
@@ -147,7 +150,7 @@ func TestCallersGiveUpAtOnce(t *testing.T) {
 		}()
 	}
 	for number := range each { // for a result
-		call(note{Number: number, Wait: time.Hour})
+		call(note{Number: number, Before: time.Hour})
 	}
 	eventually(t, "the commands run", func() bool { return s.state(t).Stats.Running == each })
 	s.pause(t)
