@@ -153,9 +153,11 @@ func content(r transport.Reader) (n int, body []byte, err error) {
 	if size > 64<<20 {
 		return 0, nil, errors.New("a body of more than 64 MiB")
 	}
-	if size > 0 {
-		body = make([]byte, size)
-		_, err = io.ReadFull(r, body)
+	if size > 0 { // memory is taken as the body comes
+		body, err = io.ReadAll(io.LimitReader(r, int64(size)))
+		if err == nil && len(body) < int(size) {
+			err = io.ErrUnexpectedEOF
+		}
 	}
 	return int(v), body, err
 }

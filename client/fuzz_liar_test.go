@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -73,15 +75,17 @@ type liar struct {
 	l     *memnet.Listener
 	users sync.WaitGroup
 
+	wrong    bool // the next thing that it says is what no honest server does
 	commands int
 	cancels  []func()
 	seqs     []base.Seq
 	calls    []liarCall
 
-	mu       sync.Mutex
-	tainted  bool // it has sent what nobody knows
-	ends     []*liarEnd
-	sessions map[wire.SessionID]*liarTable
+	mu        sync.Mutex
+	tainted   bool // it has sent what nobody knows
+	dishonest bool // it has broken a rule, or tried to
+	ends      []*liarEnd
+	sessions  map[wire.SessionID]*liarTable
 }
 
 // liarCall is a command that is sent inputs, by a goroutine of its own: their sizes.
@@ -96,17 +100,23 @@ type liarEnd struct {
 	hello    transport.Hello
 	heard    bool // the client's hello
 	answered bool
-	deaf     bool // the connection was cut, in some way
+	far      *memnet.Conn // the client's end
+	deaf     bool         // what the client says does not come any more
 	table    *liarTable
 	list     []transport.SlotState // the client's, to be answered
 	listed   bool
+	stood    bool // it was answered
 }
 
 // liarTable is what the liar knows of the slots of a link.
 type liarTable struct {
 	slots [liarSlots]struct {
-		id, sent, inputs int
-		partial          []byte // what is to come of a result
+		id            int
+		open, ends    bool // ends: with the result that is on its way
+		sent, granted int
+		seq           base.Seq
+		inputs, taken int
+		partial       []byte // what is to come of a result
 	}
 }
 
@@ -121,10 +131,15 @@ func lie(t *testing.T, b []byte, program func(x *liar)) {
 	defer hangs.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		x := &liar{deck: deck{b}, t: t, l: memnet.Listen(), sessions: make(map[wire.SessionID]*liarTable)}
+		x.l.OnDial(func(client, server *memnet.Conn) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.ends = append(x.ends, &liarEnd{nc: server, far: client})
+		})
 		go x.accept()
 		conf := client.Conf{
 			Logger: quiet, MaxResultSize: liarResult, MaxBytes: liarBytes, MaxInFlight: liarSlots, CompressAbove: 1 << 20,
-			Compressions: []transport.Compression{packed},
+			Compressions: []transport.Compression{packed}, StateCallback: x.heard,
 		}
 		flags := x.byte()
 		conf.Session = flags&1 == 0
@@ -183,11 +198,13 @@ func (x *liar) accept() {
 		if err != nil {
 			return
 		}
-		end := &liarEnd{nc: nc.(*memnet.Conn)}
 		x.mu.Lock()
-		x.ends = append(x.ends, end)
+		for _, end := range x.ends {
+			if end.nc == nc {
+				go x.hear(end)
+			}
+		}
 		x.mu.Unlock()
-		go x.hear(end)
 	}
 }
 
@@ -219,18 +236,33 @@ func (x *liar) hear(end *liarEnd) {
 		case transport.Command:
 			if m.Err == nil {
 				id, _ := binary.Uvarint(m.Body)
-				k.id, k.sent, k.inputs, k.partial = int(id), 0, 0, nil
+				k.id, k.seq, k.sent, k.inputs, k.taken, k.partial = int(id), m.Seq, 0, 0, 0, nil
+				k.open, k.granted = true, max(m.Credit, 1)
 			}
 		case transport.Input:
 			k.inputs++
+			if number := binary.LittleEndian.Uint32(append(slices.Clip(m.Body), 0, 0, 0, 0)); !m.Last && m.Err == nil && int(number) != k.inputs && !x.dishonest && !x.tainted {
+				x.t.Errorf("input %d of command %d came as the one with number %d", number, k.id, k.inputs)
+			}
+		case transport.Credit:
+			k.granted += m.Credit
 		case transport.Resume:
 			end.list, end.listed = m.Slots, true
 			for _, state := range m.Slots {
 				k := &end.table.slots[state.Slot]
-				k.sent, k.partial = state.Seen, nil
+				k.sent, k.granted, k.partial, k.open = state.Seen, state.Seen+state.Credit, nil, k.seq == state.Seq
 			}
 		}
 		x.mu.Unlock()
+	}
+}
+
+// heard hears how connections ended: an honest server's never by a rule.
+func (x *liar) heard(change client.StateChange) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if errors.Is(change.Err, base.ErrProtocol) && !x.dishonest && !x.tainted {
+		x.t.Errorf("an honest server's connection has ended: %v", change.Err)
 	}
 }
 
@@ -358,13 +390,14 @@ func (x *liar) open() {
 		inputs := make(chan int, 100)
 		opened <- liarCall{call, inputs}
 		x.users.Go(func() {
+			number := uint32(0)
 			for {
 				select {
 				case size := <-inputs:
-					if size < 0 {
+					if number++; size < 0 {
 						call.CloseSend()
 					} else {
-						call.Send(make([]byte, size))
+						call.Send(append(binary.LittleEndian.AppendUint32(nil, number), make([]byte, size)...))
 					}
 				case <-ctx.Done():
 					return

@@ -165,28 +165,25 @@ func FuzzServerFrames(f *testing.F) {
 // liarSeeds are programs, as act reads them.
 var liarSeeds = []string{
 	"",
-	// a stream, cut and resumed
-	"\x00\x01\x10\x00\x00\x00\x10\x00\x00\x00\x1a\x00\x1d\x1c\x00\x00\x10\x00\x00\x01",
-	// Do, Send, inputs, and credit for them, over two connections
-	"\x00\x00\x02\x01\x03\x04\x01\x04\x02\x04\x01\x17\x02\x04\x1a\x00\x1d\x1c\x00\x00\x00\x17\x02\x08\x10\x02\x00\x01",
-	// a list that is wrong, and a right one
-	"\x00\x01\x00\x03\x04\x00\x1a\x01\x1d\x1c\x01\x00\x01\x05\x1d\x1d\x1c\x00\x00\x10\x00\x00\x01",
-	// chunks, a command that is forgotten, and one that is given up
-	"\x02\x02\x04\x01\x00\x14\x00\x10\x14\x01\x10\x15\x00\x00\x07\x00\x06\x00\x15\x01\x01\x16\x01\x00",
-	// goaway, and what goes over the next connection
-	"\x00\x01\x00\x18\x1d\x00\x00\x10\x00\x00\x01\x10\x01\x00\x01",
-	// without a session
-	"\x01\x00\x01\x05\x04\x00\x10\x00\x03\x01\x1a\x00\x1d\x00\x00",
+	"\x00\x01\x10\x00\x00\x00\x00\x10\x00\x00\x00\x00\x10\x0a\x00\x01\x10\x00\x00\x00\x00\x1d\x02\x1d\x02\x10\x0c\x00\x10\x00\x00\x01\x00",
+	"\x00\x03\x04\x00\x00\x04\x00\x00\x10\x0b\x00\x02\x04\x01\x00\x04\x01\x00\x1d\x02\x1d\x02\x10\x0c\x00\x10\x07\x00\x04\x10\x00\x00\x01\x00",
+	"\x04\x00\x02\x01\x05\x10\x04\x00\x00\x06\x10\x05\x00\x00\x10\x0f\x01\x01\x03\x06\x01\x10\x06\x02\x03",
+	"\x02\x02\x00\x01\x10\x00\x00\x00\x05\x07\x00\x10\x00\x00\x00\x04\x0a\x00\x10\x08\x00\x00\x00\x1d\x01",
+	"\x01\x00\x01\x05\x10\x00\x00\x00\x00\x10\x0a\x00\x00\x1d\x01\x10\x00\x01\x01\x02",
+	"\x00\x01\x10\x00\x00\x00\x00\x10\xfa\x00\x01\x1d\x02\x10\xfc\x00\x01\x01\x00\x05\x10\xff\x00",
 }
 
 // act does the next thing: the users', or the server's.
 func (x *liar) act() {
 	if end := x.ends[len(x.ends)-1]; end.heard && !end.answered {
 		status := wire.StatusOK
-		if x.pick(8) == 7 {
+		if x.pick(16) == 15 {
 			status = wire.Status(x.pick(9))
 		}
 		x.answerHello(end, status)
+		if x.answers(end) && x.pick(8) != 7 {
+			x.stand(end)
+		}
 	}
 	switch x.pick(32) {
 	case 0:
@@ -239,12 +236,34 @@ func (x *liar) speak() {
 	if !end.answered || n < len(x.ends)-1 && end.table == x.ends[n+1].table {
 		return // what it would say is not heard, and the newer one knows better what was
 	}
-	if end.deaf { // it speaks of what it has not heard
-		x.tainted = true
+	x.wrong = what >= 0xf0
+	x.mu.Lock()
+	x.dishonest = x.dishonest || x.wrong
+	x.tainted = x.tainted || x.wrong && end.deaf // it speaks of what it has not heard
+	x.mu.Unlock()
+	what %= 16
+	if x.answers(end) && !x.wrong && what != 10 && what != 11 {
+		what = 12 // nothing may come before
 	}
 	slot := x.pick(liarSlots)
+	for i := 0; !x.wrong && !end.table.slots[slot].open && i < liarSlots; i++ {
+		slot = (slot + 1) % liarSlots
+	}
 	k := &end.table.slots[slot]
-	switch what % 16 {
+	if !x.wrong {
+		switch {
+		case what == 5 && k.partial == nil, what == 15 && end.hello.Compressions == nil, what == 14:
+			return
+		case what > 7 && what != 15:
+		case !k.open:
+			return
+		case k.partial != nil && what != 7:
+			what = 5
+		case k.sent >= k.granted && what != 5 && what != 6 && what != 7:
+			return
+		}
+	}
+	switch what {
 	case 0, 1, 2, 3: // a result, in one frame
 		last := x.lastOne()
 		x.say(end, appendFrame(nil, kindResult, last, uint64(slot), x.result(end, slot, last)))
@@ -252,34 +271,45 @@ func (x *liar) speak() {
 		flags := x.lastOne()
 		body := x.result(end, slot, flags)
 		half := len(body) / 2
-		k.partial = body[half:]
+		k.partial, k.open = body[half:], true
+		k.ends = flags != 0
 		x.say(end, appendFrame(nil, kindResult, flags|wire.FlagMore, uint64(slot), append(wire.AppendUvarint(nil, uint64(len(body))), body[:half]...)))
 	case 5: // a further chunk
 		piece, flags := k.partial, wire.Flags(0)
 		switch how := x.pick(4); {
-		case how == 1:
+		case how == 1 && len(piece) > 1:
 			piece, flags = piece[:len(piece)/2], flags|wire.FlagMore
 			k.partial = k.partial[len(piece):]
-		case how == 2 && piece != nil: // it is given up, and will come again
-			piece, k.partial = nil, nil
-			k.sent--
 		default:
 			k.partial = nil
+			k.open = !k.ends
 		}
 		x.say(end, appendFrame(nil, kindResult, flags, uint64(slot), piece))
 	case 6:
+		k.open = false
 		x.say(end, appendFrame(nil, kindFailure, 0, uint64(slot), wire.AppendFailure(nil, wire.Failure{Outcome: x.byte(), Code: "busy", RetryAfter: x.number()})))
 	case 7:
-		x.say(end, appendFrame(nil, kindCredit, 0, uint64(slot), wire.AppendUvarint(nil, x.number())))
+		n := x.number()
+		if !x.wrong {
+			if n = min(n, uint64(k.inputs-k.taken)); n == 0 {
+				return
+			}
+			k.taken += int(n)
+		}
+		x.say(end, appendFrame(nil, kindCredit, 0, uint64(slot), wire.AppendUvarint(nil, n)))
 	case 8:
 		x.say(end, appendFrame(nil, kindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{RetryAfter: x.number() & 0xff, Reason: "bye"})))
 	case 9:
 		x.say(end, []byte{wire.Ping})
-	case 10, 11:
+	case 10: // what it says does not come any more
+		end.nc.Cut(memnet.FIN + memnet.Kind(x.pick(3)))
+	case 11: // what it is told does not come any more
 		end.deaf = true
-		end.nc.Cut(memnet.Kind(x.pick(4)))
+		end.far.Cut(memnet.FIN + memnet.Kind(x.pick(3)))
 	case 12, 13:
-		x.stand(end)
+		if x.answers(end) || x.wrong {
+			x.stand(end)
+		}
 	case 14:
 		x.mu.Lock()
 		x.tainted = true
@@ -311,22 +341,39 @@ func (x *liar) result(end *liarEnd, slot int, last wire.Flags) []byte {
 		x.tainted, k.partial = true, nil
 	}
 	k.sent++
+	k.open = last == 0
 	size := []int{4, 4, 4, 1000, 3000, 5000, liarResult - 20, liarResult + 1, 70 << 10}[x.pick(9)]
 	body := make([]byte, min(size, 60<<10))
 	binary.LittleEndian.PutUint32(body, uint32(k.sent))
 	return encodeResult(result{N: k.id, Last: last != 0, Body: body})
 }
 
+// answers tells whether the client waits for an answer to its list.
+func (x *liar) answers(end *liarEnd) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return end.hello.Session != nil && end.hello.Session.Resume && !end.stood
+}
+
 // stand answers the client's list, as is right, or with something wrong.
 func (x *liar) stand(end *liarEnd) {
 	x.mu.Lock()
 	list := end.list
+	listed := end.listed
 	x.mu.Unlock()
+	if !listed && !x.wrong {
+		return
+	}
 	var slots []wire.ServerSlot
 	for _, state := range list {
-		slots = append(slots, wire.ServerSlot{Slot: uint64(state.Slot), Seen: state.Seen > 0 || state.Inputs > 0 || x.pick(4) != 3, Inputs: uint64(state.Inputs), Credit: 8})
+		k := &end.table.slots[state.Slot]
+		slots = append(slots, wire.ServerSlot{
+			Slot: uint64(state.Slot), Seen: (k.seq == state.Seq) != (x.wrong && x.pick(4) == 3),
+			Inputs: uint64(k.inputs), Credit: uint64(8 + k.taken - min(k.inputs, 8+k.taken)),
+		})
 	}
-	if x.pick(4) == 1 {
+	end.stood = true
+	if x.wrong {
 		for range 1 + x.pick(2) {
 			if len(slots) == 0 {
 				slots = append(slots, wire.ServerSlot{Slot: x.number()})

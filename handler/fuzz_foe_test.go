@@ -3,10 +3,12 @@ package handler_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
 
+	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
@@ -34,84 +36,134 @@ func FuzzClientFrames(f *testing.F) {
 					synctest.Wait()
 					x.bounded()
 				}
-				// Whoever comes back with a right list is heard.
-				if x.current.number > 0 {
-					x.cut()
-					x.hello(x.current, true)
-					x.list(false)
+				x.cut()
+				x.hello(x.current, true)
+				x.list(false)
+				if !x.dishonest {
+					h.unbroken()
 				}
 			})
 		})
 	})
 }
 
-// foeSeeds are programs, as act reads them.
+// foeSeeds are programs, as act reads them: what to do, and how.
 var foeSeeds = []string{
 	"",
-	// a stream, cut and resumed, with credit and acks before and after
-	"\x00\x00\x00\x02\x00\x00\x00\x00\x04\x00\x01\x05\x00\x01\x09\x00\x04\x00\x02\x09\x00\x05\x00\x02",
-	// large results that are kept; the next command on the slot releases them
-	"\x00\x00\x00\x03\x00\x00\x00\x01\x09\x00\x05\x00\x01\x00\x00\x00\x03\x00\x00\x00\x01\x09\x00",
-	// inputs, cut between them, and their end
-	"\x00\x01\x00\x04\x00\x00\x00\x03\x07\x01\x00\x01\x07\x01\x00\x02\x09\x00\x07\x01\x00\x01\x07\x01\x01\x00",
-	// in chunks, given up, canceled, and resumed in between
-	"\x00\x02\x00\x01\x00\x00\x01\x00\x00\x02\x00\x01\x00\x00\x02\x00\x06\x02\x09\x00\x00\x02\x00\x01\x00\x00\x00\x00",
-	// a list that is wrong, and a right one
-	"\x00\x00\x00\x02\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x02\x0a\x00\x03\x01\x09\x00",
-	// two connections at once, another's session, an old epoch, a session that is lost
-	"\x00\x00\x00\x02\x00\x00\x00\x02\x0b\x00\x0b\x01\x0b\x02\x0b\x03\x0d\x09\x00\x0b\x04\x00\x00\x00\x00\x00\x00\x00\x00",
-	// goaway, and what comes after it
-	"\x00\x00\x00\x02\x00\x00\x00\x02\x0c\x00\x00\x01\x00\x01\x00\x00\x00\x00\x09\x00",
-	// without a session
-	"\x0b\x05\x00\x00\x00\x02\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x01\x06\x01\x09\x00",
+	"\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x01\x00\x04\x00\x01\x09\x00\x04\x00\x02",
+	"\x01\x0d\x01\x00\x00\x00\x03\x00\x00\x00\x01\x09\x00\x05\x00\x04\x00\x00\x09\x01\x05\x00",
+	"\x02\x00\x00\x01\x00\x00\x00\x03\x07\x00\x00\x01\x00\x0d\x01\x07\x00\x00\x02\x00\x09\x00\x07\x00\x01\x00\x00",
+	"\x00\x00\x00\x01\x00\x03\x00\x00\x09\x00\x00\x00\x01\x00\x00\x00\x00\x06\x00\x0c\x09\x00",
+	"\x00\x00\x00\x02\x00\x00\x00\x00\xfa\x00\x03\x01\x09\x00\xfb\x02\xfb\x00\xf0\x0e\x0e\x09\x00",
 }
 
-// act does the next thing.
+// act does the next thing: mostly what an honest client would do.
 func (x *foe) act() {
-	switch x.pick(16) {
+	what := x.byte()
+	x.wrong = what >= 0xf0
+	x.dishonest = x.dishonest || x.wrong
+	s := x.current
+	s.mu.Lock()
+	gone, lost := s.gone, s.lost
+	s.mu.Unlock()
+	switch {
+	case !gone || x.wrong:
+	case lost && x.opened < foeOpened:
+		x.open(nil)
+		return
+	default:
+		what = 9
+	}
+	switch what % 16 {
 	case 0, 1, 2, 3:
 		x.command()
 	case 4:
-		slot, n := x.slot(), x.number()
+		slot := x.slot(true)
+		n := x.number()
+		if k := &s.slots[slot%foeSlots]; !x.wrong { // it is given back for what was taken
+			s.mu.Lock()
+			n = min(1+n&3, max(k.first+k.seen, k.credit)-k.credit)
+			s.mu.Unlock()
+			if !k.open || n == 0 {
+				return
+			}
+		}
 		if slot < foeSlots {
-			x.current.mu.Lock()
-			x.current.slots[slot].credit += min(n, 1<<31-1)
-			x.current.mu.Unlock()
+			s.mu.Lock()
+			s.slots[slot].credit += min(n, 1<<31-1)
+			s.mu.Unlock()
 		}
 		x.frame(wire.KindCredit, 0, slot, wire.AppendUvarint(nil, n))
 	case 5:
-		x.frame(wire.KindAck, 0, x.slot(), wire.AppendUvarint(nil, x.number()))
+		slot := x.slot(true)
+		n := x.number()
+		if !x.wrong {
+			s.mu.Lock()
+			n = 0
+			if s.slots[slot].open {
+				n = s.slots[slot].seen
+			}
+			s.mu.Unlock()
+		}
+		if n > 0 || x.wrong {
+			x.frame(wire.KindAck, 0, slot, wire.AppendUvarint(nil, n))
+		}
 	case 6:
-		x.frame(wire.KindCancel, 0, x.slot(), nil)
+		slot := x.slot(true)
+		if slot < foeSlots {
+			s.mu.Lock()
+			s.slots[slot].canceled = true
+			s.mu.Unlock()
+		}
+		x.frame(wire.KindCancel, 0, slot, nil)
 	case 7, 8:
 		x.input()
 	case 9:
 		x.cut()
 		x.sleep()
-		x.hello(x.current, true)
+		x.hello(s, true)
 		x.list(false)
 	case 10:
 		x.cut()
-		x.hello(x.current, true)
-		x.list(true)
+		x.hello(s, true)
+		x.list(x.wrong)
 	case 11:
 		x.another()
 	case 12:
-		x.frame(wire.KindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{Reason: "bye"}))
+		if x.wrong {
+			x.frame(wire.KindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{Reason: "bye"}))
+		}
 	case 13:
-		x.sleep()
+		switch v := s.visitor; x.pick(3) {
+		case 0:
+			x.sleep()
+		case 1: // what the server says is lost from now on
+			v.far.Cut(memnet.Stall)
+		case 2: // what it is told
+			v.peer.conn.Cut(memnet.Stall)
+		}
 	case 14:
 		x.say([]byte{wire.Ping})
 	case 15:
-		x.say(x.take(1 + x.pick(32)))
+		if x.wrong {
+			x.say(x.take(1 + x.pick(32)))
+		}
 	}
 }
 
-// slot is mostly one that there is.
-func (x *foe) slot() int {
+// slot is one where a command is open, or where none is, if there is such a one; or any.
+func (x *foe) slot(open bool) int {
 	n := x.pick(64)
-	if n == 63 {
+	if n == 63 && x.wrong {
 		return foeSlots
+	}
+	x.current.mu.Lock()
+	defer x.current.mu.Unlock()
+	for i := range foeSlots {
+		slot := (n + i) % foeSlots
+		if x.wrong || x.current.slots[slot].open == open {
+			return slot
+		}
 	}
 	return n % foeSlots
 }
@@ -122,12 +174,20 @@ func (x *foe) frame(kind wire.Kind, flags wire.Flags, slot int, payload []byte) 
 
 // command sends a command, whole or in chunks.
 func (x *foe) command() {
-	s, slot := x.current, x.slot()
+	s, slot := x.current, x.slot(false)
+	switch k := &s.slots[slot%foeSlots]; {
+	case x.wrong:
+	case k.partial != 0:
+		x.finish(slot)
+		return
+	case k.open:
+		return // all are taken
+	}
 	e := wire.Extras{Seq: s.seq + 1}
-	switch x.pick(16) {
-	case 14:
+	switch how := x.pick(16); {
+	case how > 11 && x.wrong:
 		e.Seq = x.number()
-	case 15:
+	case how > 8 && !x.wrong && s.slots[slot].rejected, how > 8 && x.wrong:
 		if slot < foeSlots {
 			e.Seq = s.slots[slot].seq // once more, as after a rejection
 		}
@@ -158,7 +218,7 @@ func (x *foe) command() {
 	if slot < foeSlots {
 		s.mu.Lock()
 		k := &s.slots[slot]
-		k.open, k.seq, k.seen, k.credit, k.inputs = true, seq, 0, max(e.Credit, 1), 0
+		*k = foeSlot{open: true, seq: seq, first: max(e.Credit, 1), credit: max(e.Credit, 1), allowed: 8, resultSeq: k.resultSeq, resultItem: k.resultItem}
 		s.mu.Unlock()
 	}
 	s.seq, s.last = max(s.seq, min(seq, 1<<62)), seq
@@ -167,7 +227,7 @@ func (x *foe) command() {
 	if len(payload) == 0 {
 		flags = 0
 	}
-	if extras&8 != 0 {
+	if extras&8 != 0 && (x.wrong || s.visitor.hello.Compressions != nil) {
 		flags |= wire.FlagCompressed
 		body = append([]byte("q"), "100"...)
 	}
@@ -190,12 +250,34 @@ func (x *foe) chunks(kind wire.Kind, flags wire.Flags, slot int, payload, body [
 		x.frame(kind, rest, slot, body[half:])
 	case 2:
 		x.frame(kind, rest, slot, nil)
+	default:
+		if slot < foeSlots {
+			x.current.slots[slot].partial = kind
+		}
 	}
+}
+
+// finish sends the last chunk that is due on a slot.
+func (x *foe) finish(slot int) {
+	k := &x.current.slots[slot]
+	kind := k.partial
+	k.partial = 0
+	x.frame(kind, 0, slot, nil)
 }
 
 // input sends an input.
 func (x *foe) input() {
-	slot, flags := x.slot(), wire.Flags(0)
+	slot, flags := x.slot(true), wire.Flags(0)
+	if !x.wrong {
+		k := &x.current.slots[slot]
+		if k.partial != 0 {
+			x.finish(slot)
+			return
+		}
+		if !k.open || k.inputsEnded || k.inputs >= k.allowed {
+			return
+		}
+	}
 	if x.pick(4) == 1 {
 		flags = wire.FlagLast
 	}
@@ -206,6 +288,7 @@ func (x *foe) input() {
 	if slot < foeSlots {
 		x.current.mu.Lock()
 		x.current.slots[slot].inputs++
+		x.current.slots[slot].inputsEnded = flags != 0
 		x.current.mu.Unlock()
 	}
 	if how := x.pick(8); how < 4 || len(body) == 0 {
@@ -218,11 +301,14 @@ func (x *foe) input() {
 // list tells of the open slots, as they are, or with something wrong.
 func (x *foe) list(wrong bool) {
 	s := x.current
+	if s.number == 0 {
+		return
+	}
 	var slots []wire.ClientSlot
 	s.mu.Lock()
 	for i, k := range s.slots {
 		if k.open {
-			slots = append(slots, wire.ClientSlot{Slot: uint64(i), Seq: k.seq, Seen: k.seen, Credit: max(k.credit, k.seen) - k.seen, Inputs: k.inputs})
+			slots = append(slots, wire.ClientSlot{Slot: uint64(i), Seq: k.seq, Seen: k.seen, Credit: max(k.credit, k.seen) - k.seen, Inputs: k.inputs, Canceled: k.canceled})
 		}
 	}
 	if wrong {
@@ -279,6 +365,7 @@ func (x *foe) spoil(slots []wire.ClientSlot) []wire.ClientSlot {
 
 // another makes a connection that is not simply the next one of its session.
 func (x *foe) another() {
+	x.dishonest = true // it may leave a list unsaid
 	s := x.current
 	switch x.pick(8) {
 	case 0: // beside the one that there is
@@ -310,9 +397,12 @@ func (x *foe) another() {
 	}
 }
 
+// foeOpened is how many sessions the foe opens at most.
+const foeOpened = 9
+
 // open opens a further session.
 func (x *foe) open(compressions []uint64) {
-	if x.opened > 8 {
+	if x.opened >= foeOpened {
 		return
 	}
 	s := x.newSession()
@@ -357,9 +447,10 @@ func (x *foe) connection(s *foeSession, b []byte) {
 	s.visitor.far, s.visitor.peer = far, &peer{t: x.t, conn: near}
 	s.mu.Lock()
 	s.conn++
+	s.gone, s.lost = false, false
 	number := s.conn
 	for i := range s.slots {
-		s.slots[i].resultSeq, s.slots[i].resultItem = 0, 0
+		s.slots[i].resultSeq, s.slots[i].resultItem, s.slots[i].partial = 0, 0, 0
 		if s.number == 0 {
 			s.slots[i] = foeSlot{}
 		}
@@ -372,4 +463,16 @@ func (x *foe) connection(s *foeSession, b []byte) {
 	go x.hear(s, number, near)
 	go x.host.accept(s.visitor, far)
 	x.say(b)
+}
+
+// unbroken checks that no connection has ended by a rule that was broken.
+func (h *host) unbroken() {
+	h.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, err := range h.ended {
+		if errors.Is(err, base.ErrProtocol) {
+			h.t.Errorf("an honest client's connection has ended: %v", err)
+		}
+	}
 }

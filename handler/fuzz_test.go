@@ -69,7 +69,7 @@ const (
 func foeConf(conf *handler.Conf[World], c codec) {
 	conf.Codec = inputCodec{c}
 	conf.MaxInFlight, conf.MaxRunning, conf.MaxQueued, conf.MaxQueueTime = foeSlots, 6, 4, time.Second
-	conf.MaxConnBytes, conf.MaxBytes, conf.MaxCmdSize = foeConnBytes, foeBytes, foeCmdSize
+	conf.MaxConnBytes, conf.MaxBytes, conf.MaxCmdSize, conf.BodyTimeout = foeConnBytes, foeBytes, foeCmdSize, time.Minute
 	conf.Sessions = handler.SessionConf{Time: time.Minute, Max: foeSessions, MaxBytes: foeKept, TotalBytes: foeAllKept}
 	conf.OnPanic = func(handler.Panic) {}
 }
@@ -130,12 +130,14 @@ func thrifty(t *testing.T, limit int, run func()) {
 // knows of them it knows from what it has said, and what the server has.
 type foe struct {
 	deck
-	t       *testing.T
-	host    *host
-	opened  int  // sessions
-	raw     bool // what it says is not known
-	tries   int  // to open one, which tell the lives of a session apart
-	current *foeSession
+	t         *testing.T
+	host      *host
+	opened    int  // sessions
+	wrong     bool // the next thing is what no honest client does
+	dishonest bool // it has done such a thing, or worse
+	raw       bool // what it says is not known
+	tries     int  // to open one, which tell the lives of a session apart
+	current   *foeSession
 
 	mu  sync.Mutex
 	ran map[string]int // by session, slot and seq
@@ -149,16 +151,22 @@ type foeSession struct {
 	seq     uint64 // the highest that was sent
 	last    uint64 // the last one over this connection
 	conn    int    // counts the connections
+	gone    bool   // the newest one has ended; under mu
+	lost    bool   // the server does not hold the session; under mu
 
 	mu    sync.Mutex
 	slots [foeSlots]foeSlot
 }
 
 type foeSlot struct {
-	open                  bool
-	seq, seen, credit     uint64
-	inputs                uint64
-	resultSeq, resultItem int // of the result that came last over this connection
+	open, canceled        bool
+	rejected              bool
+	seq, seen             uint64
+	first, credit         uint64 // that it began with, and that it was ever given
+	inputs, allowed       uint64 // that were sent, and that may be
+	inputsEnded           bool
+	partial               wire.Kind // of a body of which the last chunk is to come; 0: none
+	resultSeq, resultItem int       // of the result that came last over this connection
 }
 
 // codec is that of the foe's commands: a name and a slot.
@@ -264,8 +272,18 @@ func (x *foe) hear(s *foeSession, number int, r io.Reader) {
 	of := transport.Framed(transport.Options{MaxBody: 1 << 20, MaxSlots: foeSlots})
 	in := newReader(r)
 	var hello transport.Hello
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.gone = s.gone || s.conn == number
+	}()
 	if err := of.ReadHello(in, &hello); err != nil {
 		return
+	}
+	if hello.Status == transport.SessionLost {
+		s.mu.Lock()
+		s.lost = true
+		s.mu.Unlock()
 	}
 	for {
 		m := transport.Message{}
@@ -285,12 +303,18 @@ func (x *foe) heard(s *foeSession, m *transport.Message) {
 	switch m.Kind {
 	case transport.Resume:
 		for _, state := range m.Slots {
-			if k := &s.slots[state.Slot]; state.Unseen {
+			k := &s.slots[state.Slot]
+			k.allowed = uint64(state.Inputs + state.Credit)
+			if state.Unseen {
 				k.open, k.resultSeq, k.resultItem = false, 0, 0
+				k.rejected = true // it may be sent once more
 			}
 		}
+	case transport.Credit:
+		k.allowed += uint64(m.Credit)
 	case transport.Failure:
 		k.open = false
+		k.rejected = m.Err.Outcome == base.Rejected
 	case transport.Result:
 		k.seen++
 		k.open = k.open && !m.Last

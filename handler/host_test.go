@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type host struct {
 	pool      *handler.Pool
 	log       log
 	transport transport.Factory
+	wrap      func(net.Conn) net.Conn // the server's end of a connection; nil: it is not wrapped
 
 	mu    sync.Mutex
 	conns []*handler.Conn[World]
@@ -183,7 +185,11 @@ func (h *host) accept(v *visitor, far *memnet.Conn) {
 	if ctx == nil {
 		ctx = h.t.Context()
 	}
-	conn, hello, _, err := delegate.Accept(h.t.Context(), far, delegate.ServerConf{
+	var nc net.Conn = far
+	if h.wrap != nil {
+		nc = h.wrap(far)
+	}
+	conn, hello, _, err := delegate.Accept(h.t.Context(), nc, delegate.ServerConf{
 		ConnConf: delegate.ConnConf{Transport: h.transport, Decode: h.Decode, Budget: memory},
 		Settings: transport.ServerSettings{MaxInFlight: h.MaxInFlight, MaxCmdSize: h.MaxCmdSize},
 		Admit: func(_ context.Context, hello *transport.Hello, _ *tls.ConnectionState, answer *transport.Hello) {

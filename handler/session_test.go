@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +121,53 @@ func TestTheOldConnectionEndsFirst(t *testing.T) {
 			t.Errorf("connections ended by %v", h.ended)
 		}
 	})
+}
+
+// N4: nor does anybody write to it any more.
+func TestTheOldWriterEndsFirst(t *testing.T) {
+	withHost(t, commands{"echo": echo}, nil, func(t *testing.T, h *host) {
+		var late atomic.Bool
+		h.wrap = func(nc net.Conn) net.Conn { return &slowWriter{nc, &late} }
+		v := h.open(1)
+		late.Store(true)
+		v.send(0, 1, 1, "echo")
+		v.expect("0: echo.") // it was written, but the server does not know yet
+		late.Store(false)
+		v.again()
+		answered := func() bool {
+			synctest.Wait()
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			return v.answer.Info != nil
+		}
+		if answered() {
+			t.Error("the resume was answered while the old connection was written to")
+		}
+		time.Sleep(slowWrite)
+		if !answered() {
+			t.Error("the resume was not answered")
+		}
+		v.list(wire.FlagLast)
+		v.expect("list")
+	})
+}
+
+// slowWriter's writes reach the peer at once, but while late is set they return much
+// later.
+type slowWriter struct {
+	net.Conn
+	late *atomic.Bool
+}
+
+const slowWrite = 3 * time.Second
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	late := w.late.Load()
+	n, err := w.Conn.Write(b)
+	if late {
+		time.Sleep(slowWrite)
+	}
+	return n, err
 }
 
 // A client whose old connection is not written to any more still gets its session.
