@@ -396,7 +396,7 @@ func TestAServerWaitsForItsClientToRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pair(t, func(t *testing.T, c, s *Conn) {
 				served := make(chan error, 1)
-				handled := 0
+				var handled atomic.Int64
 				go func() {
 					var m Message
 					for {
@@ -404,7 +404,7 @@ func TestAServerWaitsForItsClientToRead(t *testing.T) {
 							served <- err
 							return
 						}
-						handled++
+						handled.Add(1)
 						s.Post(failure(m.Slot))
 					}
 				}()
@@ -413,7 +413,7 @@ func TestAServerWaitsForItsClientToRead(t *testing.T) {
 					send(t, c, &Message{Kind: Command, Slot: n % 300})
 				}
 				time.Sleep(29 * time.Second)
-				if pending := handled * 2000; pending < mostAnswers || pending > 2*mostAnswers+memnet.DefaultSize+4000 || s.SinceRead() != 0 {
+				if pending := int(handled.Load()) * 2000; pending < mostAnswers || pending > 2*mostAnswers+memnet.DefaultSize+4000 || s.SinceRead() != 0 {
 					t.Errorf("%d bytes of answers were made, silent for %v", pending, s.SinceRead())
 				}
 				if !reads {
