@@ -39,7 +39,7 @@ func TestClientsAndServersAreKilledInTurn(t *testing.T) {
 		if stats := after.Stats; stats.SessionsExpired != 2 || stats.KeptBytes != 0 || stats.Bytes != 0 {
 			t.Errorf("got %+v", stats)
 		}
-		wantBack(t, before.Usage, func() usage { return s.usage(t) }, 16)
+		wantBack(t, before.Usage, func() usage { return s.usage(t) }, usage{Goroutines: 16})
 
 		last := load()
 		s.kill()

@@ -132,7 +132,7 @@ func TestSocketsThatBreak(t *testing.T) {
 			}
 			before := usageNow()
 			s.run(t)
-			wantBack(t, before, usageNow, 0)
+			wantBack(t, before, usageNow, usage{})
 			s.check(t)
 		})
 	}
