@@ -48,7 +48,7 @@ type Call interface {
 	// Seq returns the command's number.
 	Seq() Seq
 	// Send sends an input. It waits while the command has not taken enough of
-	// those before; it returns io.EOF once the command has ended, and Receive
+	// those before, or the connection has no room; it returns io.EOF once the command has ended, and Receive
 	// tells how. The input has been encoded when Send returns.
 	Send(input any) error
 	// CloseSend says that no input follows.

@@ -146,7 +146,12 @@ func TestGoawayWithoutReconnectWhileCommandsWait(t *testing.T) {
 func TestServersThatDrainInTurn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var mu sync.Mutex
-		l, s := serveOn(t, memnet.Listen(), echo, serverConf{})
+		far := func() *memnet.Listener { // commands cross the goaway
+			l := memnet.Listen()
+			l.OnDial(func(near, _ *memnet.Conn) { near.SetPlan(memnet.Plan{Delay: 20 * time.Millisecond}) })
+			return l
+		}
+		l, s := serveOn(t, far(), echo, serverConf{})
 		dialer := func(ctx context.Context) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -163,7 +168,11 @@ func TestServersThatDrainInTurn(t *testing.T) {
 						return
 					default:
 					}
-					mustDo(t, c, n)
+					if g%2 == 0 {
+						mustDo(t, c, n)
+					} else {
+						mustOpen(t, c, n)
+					}
 					time.Sleep(50 * time.Millisecond)
 				}
 			})
@@ -172,7 +181,7 @@ func TestServersThatDrainInTurn(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			mu.Lock()
 			old := s
-			l, s = serveOn(t, memnet.Listen(), echo, serverConf{})
+			l, s = serveOn(t, far(), echo, serverConf{})
 			mu.Unlock()
 			if err := old.Shutdown(t.Context()); err != nil {
 				t.Error(err)
@@ -181,4 +190,21 @@ func TestServersThatDrainInTurn(t *testing.T) {
 		close(stop)
 		wg.Wait()
 	})
+}
+
+// mustOpen is mustDo of a command that is sent inputs.
+func mustOpen(t *testing.T, c *client.Client[receiver], n int) {
+	t.Helper()
+	call, err := c.Open(t.Context(), command{N: n})
+	if err != nil {
+		t.Errorf("command %d: %v", n, err)
+		return
+	}
+	defer call.Close()
+	for range 3 {
+		call.Send([]byte("x")) // io.EOF once the answer has come
+	}
+	if r, err := call.Receive(); err != nil || r.(result).N != n {
+		t.Errorf("command %d: %v, %v", n, r, err)
+	}
 }
