@@ -48,8 +48,9 @@ type Call interface {
 	// Seq returns the command's number.
 	Seq() Seq
 	// Send sends an input. It waits while the command has not taken enough of
-	// those before, or the connection has no room; it returns io.EOF once the command has ended, and Receive
-	// tells how. The input has been encoded when Send returns.
+	// those before, or the connection has no room; it returns io.EOF once the
+	// command has ended, and Receive tells how. The input has been encoded when Send
+	// returns.
 	Send(input any) error
 	// CloseSend says that no input follows.
 	CloseSend() error

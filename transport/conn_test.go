@@ -446,6 +446,23 @@ func TestAPeerThatReadsSlowly(t *testing.T) {
 	})
 }
 
+// The same of a body that goes by reference in one piece.
+func TestALargeBodyThatIsReadSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		c := NewConn(near, Plain(plainOptions(false)), new(atomic.Int64), 0)
+		defer end(c)
+		const size = 1 << 20
+		send(t, c, &Message{Kind: Command, Body: pattern(size)})
+		for range size / (1 << 13) {
+			time.Sleep(time.Second)
+			if _, err := io.ReadFull(far, make([]byte, 1<<13)); err != nil {
+				t.Fatalf("%v; %v", err, c.Err())
+			}
+		}
+	})
+}
+
 // After a timeout nothing is left of the deadline.
 func TestWriteDeadlineDoesNotOutliveTheWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -27,8 +27,8 @@ const (
 	mostPosted  = 64 * sendBuffer // bytes that wait to be written at a client before it gives the server up
 )
 
-// writeAtOnce is how much of the send buffer is written within one write timeout.
-const writeAtOnce = 64 << 10
+// writeAtOnce is how much is written within one write timeout, in bytes.
+const writeAtOnce = 128 << 10
 
 // flushRounds is how often one goroutine flushes for others before it leaves the
 // rest to the drain.
@@ -286,22 +286,24 @@ func (c *Conn) drain() {
 	}
 }
 
-// write writes rest, b and tail. What there is of the first two beyond writeAtOnce is
-// written before, so that a peer which reads, if slowly, has the write timeout for each
-// piece. Only the drain calls it.
+// write writes rest, b and tail, up to writeAtOnce at once: so a peer that reads, if
+// slowly, has the write timeout for each piece. Only the drain calls it.
 func (c *Conn) write(rest, b, tail []byte) (written int64, err error) {
-	for len(rest)+len(b) > writeAtOnce {
-		p := &rest
+	for len(rest)+len(b)+len(tail) > writeAtOnce {
+		next := &rest
 		if len(rest) == 0 {
-			p = &b
+			next = &b
 		}
-		n := min(len(*p), writeAtOnce)
-		took, err := c.writeOnce((*p)[:n], nil, nil)
+		if len(*next) == 0 {
+			next = &tail
+		}
+		n := min(len(*next), writeAtOnce)
+		took, err := c.writeOnce((*next)[:n], nil, nil)
 		written += took
 		if err != nil {
 			return written, err
 		}
-		*p = (*p)[n:]
+		*next = (*next)[n:]
 	}
 	took, err := c.writeOnce(rest, b, tail)
 	return written + took, err
