@@ -26,6 +26,12 @@ func floods() []row {
 			also: []string{"TestBrokenRules"},
 		},
 		{
+			name: "ack flood", limit: "1000 that say nothing new, and 64 more a command",
+			why:      "the number is the server's own: a client within it goes on",
+			attack:   ackFlood,
+			counters: []string{"Floods"}, sees: protocol,
+		},
+		{
 			name: "reset flood", limit: "twice `MaxInFlight` running, those given up counted",
 			conf:     func(l *limits) { l.server.ServerSettings.MaxInFlight = 16 },
 			lift:     func(l *limits) { l.server.ServerSettings.MaxInFlight = 1000 },
@@ -109,6 +115,23 @@ func cancelFlood(a *arena) {
 	for i := range 4 {
 		p := a.peer(wire.ClientHello{})
 		p.write(bytes.Repeat(frame(wire.KindCancel, 0, 3, nil), cancels))
+		if i == 1 {
+			a.middle()
+		}
+	}
+	a.counted("Floods", 4)
+}
+
+func ackFlood(a *arena) {
+	acks := 1100
+	if a.lifted() {
+		acks = 1000
+	}
+	for i := range 4 {
+		p := a.member(i, 1, "")
+		p.command(0, command{Op: echo})
+		a.until(func() bool { _, ends := p.heard(0); return ends == 1 || p.over() })
+		p.write(bytes.Repeat(frame(wire.KindAck, 0, 0, []byte{1}), acks))
 		if i == 1 {
 			a.middle()
 		}
