@@ -302,3 +302,14 @@ func TestABodyThatComesInTime(t *testing.T) {
 		}
 	})
 }
+
+// A compression that panics holds no memory.
+func TestADecompressionThatPanics(t *testing.T) {
+	withHost(t, nil, compressing(nil), func(t *testing.T, h *host) {
+		v := h.packer()
+		v.write(frame(wire.KindCommand, wire.FlagCompressed, 0, []byte("panic")))
+		if got := strings.Join(v.take(), "\n"); !strings.Contains(got, "rejected, panic") || h.Bytes() != 0 {
+			t.Errorf("got %q, and %d bytes are held", got, h.Bytes())
+		}
+	})
+}

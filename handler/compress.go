@@ -48,12 +48,7 @@ func (s *Session[T]) decompress(body []byte, memory *Memory) (plain []byte, held
 			s.handler.Counters.NoMemory.Add(1)
 			return nil, 0, noMemory(room)
 		}
-		plain, err := s.compression.Decompress(nil, body, room)
-		held = len(plain)
-		if held <= keepBody || err != nil {
-			held = 0
-		}
-		memory.give(room - held)
+		plain, held, err := decompressWithin(s.compression, body, room, memory)
 		switch tooLarge := errors.Is(err, transport.ErrTooLarge); {
 		case err == nil:
 			return plain, held, nil
@@ -63,4 +58,15 @@ func (s *Session[T]) decompress(body []byte, memory *Memory) (plain []byte, held
 			return nil, 0, &base.Error{Outcome: base.Rejected, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("the body has more than %d bytes once it is decompressed, the server's MaxCmdSize", limit)}
 		}
 	}
+}
+
+// decompressWithin decompresses into room bytes, which have been taken. It gives back what
+// it does not hold in the end, also where the compression panics.
+func decompressWithin(compression transport.Compression, body []byte, room int, memory *Memory) (plain []byte, held int, err error) {
+	defer func() { memory.give(room - held) }()
+	plain, err = compression.Decompress(nil, body, room)
+	if err == nil && len(plain) > keepBody {
+		held = len(plain)
+	}
+	return plain, held, err
 }

@@ -280,6 +280,9 @@ func (runs) Compress(dst, body []byte) ([]byte, error) {
 }
 
 func (runs) Decompress(dst, body []byte, limit int) ([]byte, error) {
+	if bytes.HasPrefix(body, []byte("panic")) {
+		panic("on purpose")
+	}
 	n, err := strconv.Atoi(string(body[min(1, len(body)):]))
 	switch {
 	case err != nil:

@@ -198,6 +198,9 @@ func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next inp
 		body = plain
 	}
 	v, err = decoder.DecodeInput(x.cmd, &transport.Body{B: body})
+	if err == io.EOF { // which is the end of the inputs to who receives them
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		err = &base.Error{Outcome: base.Failed, Code: base.ErrDecode, Seq: seq, Message: "the server's codec refused an input", Err: err}
 	}

@@ -268,7 +268,7 @@ func TestAnEndThatIsNotThatOfTheInputs(t *testing.T) {
 				act(v)
 				synctest.Wait()
 			})
-			if string(got) != "ab" || end == nil {
+			if string(got) != "ab" || end == nil || errors.Is(end, io.EOF) {
 				t.Errorf("the command got %q, and then %v", got, end)
 			}
 		})
