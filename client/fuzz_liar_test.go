@@ -156,7 +156,8 @@ func lie(t *testing.T, b []byte, program func(x *liar)) {
 			made <- err
 		}()
 		synctest.Wait()
-		x.answerHello(x.ends[0], wire.StatusOK)
+		first, _ := x.end(0)
+		x.answerHello(first, wire.StatusOK)
 		if err := <-made; err != nil {
 			t.Fatal(err)
 		}
@@ -182,6 +183,18 @@ func lie(t *testing.T, b []byte, program func(x *liar)) {
 	if n := after.TotalAlloc - before.TotalAlloc; n > uint64(8<<20+200_000*len(b)) {
 		t.Errorf("%d bytes were allocated for a program of %d", n, len(b))
 	}
+}
+
+// end returns the end of the newest connection, or of one that is older, and of the one
+// after that, if there is one.
+func (x *liar) end(back int) (end, newer *liarEnd) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := max(len(x.ends)-1-back, 0)
+	if n < len(x.ends)-1 {
+		newer = x.ends[n+1]
+	}
+	return x.ends[n], newer
 }
 
 // bounded checks that the client holds no more than it may.

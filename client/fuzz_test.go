@@ -122,7 +122,7 @@ func FuzzServerSessions(f *testing.F) {
 				x.send(1)
 				x.open()
 				x.input(x.pick(2))
-				end := x.ends[len(x.ends)-1]
+				end, _ := x.end(0)
 				if !end.answered {
 					if x.pick(4) != 3 {
 						x.answerHello(end, wire.StatusOK)
@@ -175,7 +175,8 @@ var liarSeeds = []string{
 
 // act does the next thing: the users', or the server's.
 func (x *liar) act() {
-	if end := x.ends[len(x.ends)-1]; end.heard && !end.answered {
+	synctest.Wait() // the client has dialed, and said its hello
+	if end, _ := x.end(0); end.heard && !end.answered {
 		status := wire.StatusOK
 		if x.pick(16) == 15 {
 			status = wire.Status(x.pick(9))
@@ -225,15 +226,12 @@ func (x *liar) act() {
 
 // speak says something over the newest connection, or the one before.
 func (x *liar) speak() {
-	x.mu.Lock()
-	n := len(x.ends) - 1
-	x.mu.Unlock()
-	what := x.byte()
-	if what&0x80 != 0 && n > 0 {
-		n--
+	what, back := x.byte(), 0
+	if what&0x80 != 0 && what < 0xf0 {
+		back = 1
 	}
-	end := x.ends[n]
-	if !end.answered || n < len(x.ends)-1 && end.table == x.ends[n+1].table {
+	end, newer := x.end(back)
+	if !end.answered || newer != nil && end.table == newer.table {
 		return // what it would say is not heard, and the newer one knows better what was
 	}
 	x.wrong = what >= 0xf0
