@@ -241,6 +241,12 @@ func (x *liar) hear(end *liarEnd) {
 	for {
 		var m transport.Message
 		if err := of.Read(in, &m); err != nil {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			end.deaf = true
+			if rule := new(wire.RuleError); errors.As(err, &rule) && !x.dishonest {
+				x.t.Errorf("the client has broken a rule: %v", err)
+			}
 			return
 		}
 		x.mu.Lock()
