@@ -44,7 +44,7 @@ func TestAServerWithFewDescriptors(t *testing.T) {
 	var stats bookState
 	eventually(t, "the server is out of descriptors", func() bool {
 		stats = s.state(t)
-		return stats.Stats.AcceptFailures > 2 && stats.Stats.Connections == inside()
+		return stats.Stats.AcceptFailures > 2 && stats.Stats.Connections == stats.Accepted && stats.Accepted == inside()
 	})
 	t.Logf("%d clients are in, of %d; %+v", inside(), count, stats)
 	if n := inside(); n < 40 || n > 64 {
