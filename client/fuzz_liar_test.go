@@ -17,44 +17,11 @@ import (
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
 	"github.com/cmdstream/cmdstream/compress/flate"
+	"github.com/cmdstream/cmdstream/internal/deck"
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/transport"
 	"github.com/cmdstream/cmdstream/wire"
 )
-
-// deck is what a fuzzer has made up, as a source of small decisions. When it is used
-// up, all decisions are 0.
-type deck struct{ b []byte }
-
-func (d *deck) byte() byte {
-	if len(d.b) == 0 {
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-// pick returns a number below n.
-func (d *deck) pick(n int) int { return int(d.byte()) % n }
-
-// number is mostly small, and now and then of any size.
-func (d *deck) number() uint64 {
-	switch c := d.byte(); {
-	case c < 0xf0:
-		return uint64(c & 0xf)
-	case c < 0xf8:
-		return 1<<(8*(c&7)) - 1 + uint64(d.byte())
-	}
-	return 1<<63 - 1 + uint64(d.byte())
-}
-
-// take returns the next n bytes.
-func (d *deck) take(n int) []byte {
-	b := d.b[:min(n, len(d.b))]
-	d.b = d.b[len(b):]
-	return b
-}
 
 // The limits of the client that is fuzzed: they are small, so that they are met.
 const (
@@ -69,7 +36,7 @@ var packed = flate.New(flate.DefaultLevel)
 // liar is a server that does what a fuzzer wants, and the users of the client that is
 // connected to it.
 type liar struct {
-	deck
+	deck.Deck
 	t     *testing.T
 	c     *client.Client[receiver]
 	l     *memnet.Listener
@@ -130,7 +97,7 @@ func lie(t *testing.T, b []byte, program func(x *liar)) {
 	})
 	defer hangs.Stop()
 	synctest.Test(t, func(t *testing.T) {
-		x := &liar{deck: deck{b}, t: t, l: memnet.Listen(), sessions: make(map[wire.SessionID]*liarTable)}
+		x := &liar{Deck: deck.Deck{B: b}, t: t, l: memnet.Listen(), sessions: make(map[wire.SessionID]*liarTable)}
 		x.l.OnDial(func(client, server *memnet.Conn) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
@@ -141,7 +108,7 @@ func lie(t *testing.T, b []byte, program func(x *liar)) {
 			Logger: quiet, MaxResultSize: liarResult, MaxBytes: liarBytes, MaxInFlight: liarSlots, CompressAbove: 1 << 20,
 			Compressions: []transport.Compression{packed}, StateCallback: x.heard,
 		}
-		flags := x.byte()
+		flags := x.Byte()
 		conf.Session = flags&1 == 0
 		if flags&2 != 0 {
 			conf.UnexpectedResultCallback = func(base.Seq, base.Result) { time.Sleep(time.Second) }
@@ -448,7 +415,7 @@ func (x *liar) input(size int) {
 		return
 	}
 	select {
-	case x.calls[x.pick(len(x.calls))].inputs <- size:
+	case x.calls[x.Pick(len(x.calls))].inputs <- size:
 	default:
 	}
 	synctest.Wait()

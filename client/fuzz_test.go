@@ -121,17 +121,17 @@ func FuzzServerSessions(f *testing.F) {
 				x.user(x.do)
 				x.send(1)
 				x.open()
-				x.input(x.pick(2))
+				x.input(x.Pick(2))
 				end, _ := x.end(0)
 				if !end.answered {
-					if x.pick(4) != 3 {
+					if x.Pick(4) != 3 {
 						x.answerHello(end, wire.StatusOK)
 					}
 				}
-				said := x.take(16 * (1 + x.pick(16)))
+				said := x.Take(16 * (1 + x.Pick(16)))
 				x.say(end, said)
 				x.bounded()
-				if len(x.deck.b) == 0 {
+				if len(x.Deck.B) == 0 {
 					break
 				}
 				end.nc.Cut(memnet.RST)
@@ -153,7 +153,7 @@ func FuzzServerFrames(f *testing.F) {
 			t.Skip()
 		}
 		lie(t, b, func(x *liar) {
-			for len(x.deck.b) > 0 && x.c.Err() == nil {
+			for len(x.Deck.B) > 0 && x.c.Err() == nil {
 				x.act()
 				synctest.Wait()
 				x.bounded()
@@ -178,34 +178,34 @@ func (x *liar) act() {
 	synctest.Wait() // the client has dialed, and said its hello
 	if end, _ := x.end(0); end.heard && !end.answered {
 		status := wire.StatusOK
-		if x.pick(16) == 15 {
-			status = wire.Status(x.pick(9))
+		if x.Pick(16) == 15 {
+			status = wire.Status(x.Pick(9))
 		}
 		x.answerHello(end, status)
-		if x.answers(end) && x.pick(8) != 7 {
+		if x.answers(end) && x.Pick(8) != 7 {
 			x.stand(end)
 		}
 	}
-	switch x.pick(32) {
+	switch x.Pick(32) {
 	case 0:
 		x.user(x.do)
 	case 1:
 		x.user(x.stream)
 	case 2:
-		x.send(x.pick(4))
+		x.send(x.Pick(4))
 	case 3:
 		x.open()
 	case 4:
-		x.input(x.pick(3))
+		x.input(x.Pick(3))
 	case 5:
 		x.user(x.large)
 	case 6:
 		if n := len(x.cancels); n > 0 {
-			x.cancels[x.pick(n)]()
+			x.cancels[x.Pick(n)]()
 		}
 	case 7:
 		if n := len(x.seqs); n > 0 {
-			seq := x.seqs[x.pick(n)]
+			seq := x.seqs[x.Pick(n)]
 			x.c.Has(seq)
 			x.c.Forget(seq)
 		}
@@ -215,10 +215,10 @@ func (x *liar) act() {
 		x.input(9 << 10)
 	case 10:
 		if n := len(x.calls); n > 0 {
-			x.calls[x.pick(n)].Close()
+			x.calls[x.Pick(n)].Close()
 		}
 	case 29, 30:
-		time.Sleep([]time.Duration{time.Millisecond, time.Second, 6 * time.Second, time.Minute}[x.pick(4)])
+		time.Sleep([]time.Duration{time.Millisecond, time.Second, 6 * time.Second, time.Minute}[x.Pick(4)])
 	default:
 		x.speak()
 	}
@@ -226,7 +226,7 @@ func (x *liar) act() {
 
 // speak says something over the newest connection, or the one before.
 func (x *liar) speak() {
-	what, back := x.byte(), 0
+	what, back := x.Byte(), 0
 	if what&0x80 != 0 && what < 0xf0 {
 		back = 1
 	}
@@ -243,7 +243,7 @@ func (x *liar) speak() {
 	if x.answers(end) && !x.wrong && what != 10 && what != 11 {
 		what = 12 // nothing may come before
 	}
-	slot := x.pick(liarSlots)
+	slot := x.Pick(liarSlots)
 	for i := 0; !x.wrong && !end.table.slots[slot].open && i < liarSlots; i++ {
 		slot = (slot + 1) % liarSlots
 	}
@@ -274,7 +274,7 @@ func (x *liar) speak() {
 		x.say(end, appendFrame(nil, kindResult, flags|wire.FlagMore, uint64(slot), append(wire.AppendUvarint(nil, uint64(len(body))), body[:half]...)))
 	case 5: // a further chunk
 		piece, flags := k.partial, wire.Flags(0)
-		switch how := x.pick(4); {
+		switch how := x.Pick(4); {
 		case how == 1 && len(piece) > 1:
 			piece, flags = piece[:len(piece)/2], flags|wire.FlagMore
 			k.partial = k.partial[len(piece):]
@@ -285,9 +285,9 @@ func (x *liar) speak() {
 		x.say(end, appendFrame(nil, kindResult, flags, uint64(slot), piece))
 	case 6:
 		k.open = false
-		x.say(end, appendFrame(nil, kindFailure, 0, uint64(slot), wire.AppendFailure(nil, wire.Failure{Outcome: x.byte(), Code: "busy", RetryAfter: x.number()})))
+		x.say(end, appendFrame(nil, kindFailure, 0, uint64(slot), wire.AppendFailure(nil, wire.Failure{Outcome: x.Byte(), Code: "busy", RetryAfter: x.Number()})))
 	case 7:
-		n := x.number()
+		n := x.Number()
 		if !x.wrong {
 			if n = min(n, uint64(k.inputs-k.taken)); n == 0 {
 				return
@@ -296,14 +296,14 @@ func (x *liar) speak() {
 		}
 		x.say(end, appendFrame(nil, kindCredit, 0, uint64(slot), wire.AppendUvarint(nil, n)))
 	case 8:
-		x.say(end, appendFrame(nil, kindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{RetryAfter: x.number() & 0xff, Reason: "bye"})))
+		x.say(end, appendFrame(nil, kindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{RetryAfter: x.Number() & 0xff, Reason: "bye"})))
 	case 9:
 		x.say(end, []byte{wire.Ping})
 	case 10: // what it says does not come any more
-		end.nc.Cut(memnet.FIN + memnet.Kind(x.pick(3)))
+		end.nc.Cut(memnet.FIN + memnet.Kind(x.Pick(3)))
 	case 11: // what it is told does not come any more
 		end.deaf = true
-		end.far.Cut(memnet.FIN + memnet.Kind(x.pick(3)))
+		end.far.Cut(memnet.FIN + memnet.Kind(x.Pick(3)))
 	case 12, 13:
 		if x.answers(end) || x.wrong {
 			x.stand(end)
@@ -312,7 +312,7 @@ func (x *liar) speak() {
 		x.mu.Lock()
 		x.tainted = true
 		x.mu.Unlock()
-		x.say(end, x.take(1+x.pick(32)))
+		x.say(end, x.Take(1+x.Pick(32)))
 	case 15: // compressed
 		last := x.lastOne()
 		body, err := packed.Compress(nil, x.result(end, slot, last))
@@ -324,7 +324,7 @@ func (x *liar) speak() {
 }
 
 func (x *liar) lastOne() wire.Flags {
-	if x.pick(4) == 1 {
+	if x.Pick(4) == 1 {
 		return wire.FlagLast
 	}
 	return 0
@@ -340,7 +340,7 @@ func (x *liar) result(end *liarEnd, slot int, last wire.Flags) []byte {
 	}
 	k.sent++
 	k.open = last == 0
-	size := []int{4, 4, 4, 1000, 3000, 5000, liarResult - 20, liarResult + 1, 70 << 10}[x.pick(9)]
+	size := []int{4, 4, 4, 1000, 3000, 5000, liarResult - 20, liarResult + 1, 70 << 10}[x.Pick(9)]
 	body := make([]byte, min(size, 60<<10))
 	binary.LittleEndian.PutUint32(body, uint32(k.sent))
 	return encodeResult(result{N: k.id, Last: last != 0, Body: body})
@@ -366,27 +366,27 @@ func (x *liar) stand(end *liarEnd) {
 	for _, state := range list {
 		k := &end.table.slots[state.Slot]
 		slots = append(slots, wire.ServerSlot{
-			Slot: uint64(state.Slot), Seen: (k.seq == state.Seq) != (x.wrong && x.pick(4) == 3),
+			Slot: uint64(state.Slot), Seen: (k.seq == state.Seq) != (x.wrong && x.Pick(4) == 3),
 			Inputs: uint64(k.inputs), Credit: uint64(8 + k.taken - min(k.inputs, 8+k.taken)),
 		})
 	}
 	end.stood = true
 	if x.wrong {
-		for range 1 + x.pick(2) {
+		for range 1 + x.Pick(2) {
 			if len(slots) == 0 {
-				slots = append(slots, wire.ServerSlot{Slot: x.number()})
+				slots = append(slots, wire.ServerSlot{Slot: x.Number()})
 				continue
 			}
-			k := &slots[x.pick(len(slots))]
-			switch x.pick(5) {
+			k := &slots[x.Pick(len(slots))]
+			switch x.Pick(5) {
 			case 0:
-				k.Inputs = x.number()
+				k.Inputs = x.Number()
 			case 1:
-				k.Credit = x.number()
+				k.Credit = x.Number()
 			case 2:
 				k.Seen = !k.Seen
 			case 3:
-				k.Slot = x.number()
+				k.Slot = x.Number()
 			case 4:
 				slots = slots[1:]
 			}

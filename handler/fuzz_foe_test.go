@@ -10,6 +10,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/internal/deck"
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
 )
@@ -27,11 +28,11 @@ func FuzzClientFrames(f *testing.F) {
 			t.Skip()
 		}
 		thrifty(t, 8<<20+200_000*len(b), func() {
-			x := &foe{deck: deck{b}}
+			x := &foe{Deck: deck.Deck{B: b}}
 			withHost(t, nil, func(conf *handler.Conf[World]) { foeConf(conf, x.codec()) }, func(t *testing.T, h *host) {
 				x.t, x.host = t, h
 				x.open(nil)
-				for len(x.deck.b) > 0 {
+				for len(x.Deck.B) > 0 {
 					x.act()
 					synctest.Wait()
 					x.bounded()
@@ -59,7 +60,7 @@ var foeSeeds = []string{
 
 // act does the next thing: mostly what an honest client would do.
 func (x *foe) act() {
-	what := x.byte()
+	what := x.Byte()
 	x.wrong = what >= 0xf0
 	x.dishonest = x.dishonest || x.wrong
 	s := x.current
@@ -79,7 +80,7 @@ func (x *foe) act() {
 		x.command()
 	case 4:
 		slot := x.slot(true)
-		n := x.number()
+		n := x.Number()
 		if k := &s.slots[slot%foeSlots]; !x.wrong { // it is given back for what was taken
 			s.mu.Lock()
 			n = min(1+n&3, max(k.first+k.seen, k.credit)-k.credit)
@@ -96,7 +97,7 @@ func (x *foe) act() {
 		x.frame(wire.KindCredit, 0, slot, wire.AppendUvarint(nil, n))
 	case 5:
 		slot := x.slot(true)
-		n := x.number()
+		n := x.Number()
 		if !x.wrong {
 			s.mu.Lock()
 			n = 0
@@ -134,7 +135,7 @@ func (x *foe) act() {
 			x.frame(wire.KindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{Reason: "bye"}))
 		}
 	case 13:
-		switch v := s.visitor; x.pick(3) {
+		switch v := s.visitor; x.Pick(3) {
 		case 0:
 			x.sleep()
 		case 1: // what the server says is lost from now on
@@ -146,14 +147,14 @@ func (x *foe) act() {
 		x.say([]byte{wire.Ping})
 	case 15:
 		if x.wrong {
-			x.say(x.take(1 + x.pick(32)))
+			x.say(x.Take(1 + x.Pick(32)))
 		}
 	}
 }
 
 // slot is one where a command is open, or where none is, if there is such a one; or any.
 func (x *foe) slot(open bool) int {
-	n := x.pick(64)
+	n := x.Pick(64)
 	if n == 63 && x.wrong {
 		return foeSlots
 	}
@@ -184,24 +185,24 @@ func (x *foe) command() {
 		return // all are taken
 	}
 	e := wire.Extras{Seq: s.seq + 1}
-	switch how := x.pick(16); {
+	switch how := x.Pick(16); {
 	case how > 11 && x.wrong:
-		e.Seq = x.number()
+		e.Seq = x.Number()
 	case how > 8 && !x.wrong && s.slots[slot].rejected, how > 8 && x.wrong:
 		if slot < foeSlots {
 			e.Seq = s.slots[slot].seq // once more, as after a rejection
 		}
 	}
-	e.Credit = uint64(x.pick(6))
-	extras := x.byte()
+	e.Credit = uint64(x.Pick(6))
+	extras := x.Byte()
 	if extras&1 != 0 {
-		e.Timeout = 1 + x.number()*100_000
+		e.Timeout = 1 + x.Number()*100_000
 	}
 	if extras&2 != 0 {
 		e.Metadata = wire.AppendPair(nil, "key", "value")
 	}
 	if extras&4 != 0 {
-		e.Origin = &wire.Origin{Session: wire.SessionID{foreign}, Seq: 1 + x.number()>>1}
+		e.Origin = &wire.Origin{Session: wire.SessionID{foreign}, Seq: 1 + x.Number()>>1}
 	}
 	if extras&16 != 0 && e.Seq == s.last+1 {
 		e.Seq = 0 // it is said only where it is not the next one
@@ -210,10 +211,10 @@ func (x *foe) command() {
 	if seq == 0 {
 		seq = s.last + 1
 	}
-	chunked, padding := x.pick(4), x.pick(8)
-	body := append([]byte(foeNames[x.pick(len(foeNames))]), ' ', byte('0'+slot))
+	chunked, padding := x.Pick(4), x.Pick(8)
+	body := append([]byte(foeNames[x.Pick(len(foeNames))]), ' ', byte('0'+slot))
 	if padding == 7 {
-		body = append(body, make([]byte, int(x.byte())<<5)...)
+		body = append(body, make([]byte, int(x.Byte())<<5)...)
 	}
 	if slot < foeSlots {
 		s.mu.Lock()
@@ -278,12 +279,12 @@ func (x *foe) input() {
 			return
 		}
 	}
-	if x.pick(4) == 1 {
+	if x.Pick(4) == 1 {
 		flags = wire.FlagLast
 	}
-	body := make([]byte, x.pick(3))
-	if x.rarely(8) {
-		body = make([]byte, foeCmdSize-1+x.pick(4))
+	body := make([]byte, x.Pick(3))
+	if x.Rarely(8) {
+		body = make([]byte, foeCmdSize-1+x.Pick(4))
 	}
 	if slot < foeSlots {
 		x.current.mu.Lock()
@@ -291,7 +292,7 @@ func (x *foe) input() {
 		x.current.slots[slot].inputsEnded = flags != 0
 		x.current.mu.Unlock()
 	}
-	if how := x.pick(8); how < 4 || len(body) == 0 {
+	if how := x.Pick(8); how < 4 || len(body) == 0 {
 		x.frame(wire.KindInput, flags, slot, body)
 	} else {
 		x.chunks(wire.KindInput, flags, slot, nil, body, how&3)
@@ -334,28 +335,28 @@ func (x *foe) list(wrong bool) {
 
 // spoil changes a list.
 func (x *foe) spoil(slots []wire.ClientSlot) []wire.ClientSlot {
-	for range 1 + x.pick(3) {
-		if len(slots) == 0 || x.rarely(8) {
-			slots = append(slots, wire.ClientSlot{Slot: x.number(), Seq: x.number(), Seen: x.number(), Credit: x.number()})
+	for range 1 + x.Pick(3) {
+		if len(slots) == 0 || x.Rarely(8) {
+			slots = append(slots, wire.ClientSlot{Slot: x.Number(), Seq: x.Number(), Seen: x.Number(), Credit: x.Number()})
 			continue
 		}
-		i := x.pick(len(slots))
+		i := x.Pick(len(slots))
 		k := &slots[i]
-		switch x.pick(8) {
+		switch x.Pick(8) {
 		case 0:
 			k.Seen++
 		case 1:
 			k.Seen--
 		case 2:
-			k.Credit = x.number()
+			k.Credit = x.Number()
 		case 3:
-			k.Inputs += x.number() - 1
+			k.Inputs += x.Number() - 1
 		case 4:
 			k.Canceled = !k.Canceled
 		case 5:
-			k.Seq += x.number() - 1
+			k.Seq += x.Number() - 1
 		case 6:
-			k.Slot += x.number() - 1
+			k.Slot += x.Number() - 1
 		case 7:
 			slots = append(slots[:i], slots[i+1:]...)
 		}
@@ -367,7 +368,7 @@ func (x *foe) spoil(slots []wire.ClientSlot) []wire.ClientSlot {
 func (x *foe) another() {
 	x.dishonest = true // it may leave a list unsaid
 	s := x.current
-	switch x.pick(8) {
+	switch x.Pick(8) {
 	case 0: // beside the one that there is
 		x.hello(s, true)
 		x.list(false)
@@ -406,7 +407,7 @@ func (x *foe) open(compressions []uint64) {
 		return
 	}
 	s := x.newSession()
-	if x.rarely(4) {
+	if x.Rarely(4) {
 		compressions = []uint64{64}
 	}
 	x.current = s

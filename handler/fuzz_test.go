@@ -13,46 +13,10 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/internal/deck"
 	"github.com/cmdstream/cmdstream/transport"
 	"github.com/cmdstream/cmdstream/wire"
 )
-
-// deck is what a fuzzer has made up, as a source of small decisions. When it is used
-// up, all decisions are 0.
-type deck struct{ b []byte }
-
-func (d *deck) byte() byte {
-	if len(d.b) == 0 {
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-// pick returns a number below n.
-func (d *deck) pick(n int) int { return int(d.byte()) % n }
-
-// rarely is true in one of n cases, and never when the deck is used up.
-func (d *deck) rarely(n int) bool { return d.pick(n) == n-1 }
-
-// number is mostly small, and now and then of any size.
-func (d *deck) number() uint64 {
-	switch c := d.byte(); {
-	case c < 0xf0:
-		return uint64(c & 0xf)
-	case c < 0xf8:
-		return 1<<(8*(c&7)) - 1 + uint64(d.byte())
-	}
-	return 1<<63 - 1 + uint64(d.byte())
-}
-
-// take returns the next n bytes.
-func (d *deck) take(n int) []byte {
-	b := d.b[:min(n, len(d.b))]
-	d.b = d.b[len(b):]
-	return b
-}
 
 // The limits of the server that is fuzzed: they are small, so that they are met.
 const (
@@ -87,12 +51,12 @@ func FuzzClientBytes(f *testing.F) {
 			t.Skip()
 		}
 		thrifty(t, 8<<20+2000*len(b), func() {
-			x := &foe{deck: deck{b}, raw: true}
+			x := &foe{Deck: deck.Deck{B: b}, raw: true}
 			withHost(t, nil, func(conf *handler.Conf[World]) { foeConf(conf, x.codec()) }, func(t *testing.T, h *host) {
 				x.t, x.host = t, h
 				x.open(nil)
 				for range 8 {
-					said := x.take(16 * (1 + x.pick(64)))
+					said := x.Take(16 * (1 + x.Pick(64)))
 					if len(said) == 0 {
 						break
 					}
@@ -129,7 +93,7 @@ func thrifty(t *testing.T, limit int, run func()) {
 // foe is a client that does what a fuzzer wants, with sessions and without. What it
 // knows of them it knows from what it has said, and what the server has.
 type foe struct {
-	deck
+	deck.Deck
 	t         *testing.T
 	host      *host
 	opened    int  // sessions
@@ -354,7 +318,7 @@ func (x *foe) cut() {
 
 // sleep lets time pass, which wakes those commands that wait for nothing else.
 func (x *foe) sleep() {
-	time.Sleep([]time.Duration{0, time.Millisecond, time.Second, 50 * time.Second}[x.pick(4)])
+	time.Sleep([]time.Duration{0, time.Millisecond, time.Second, 50 * time.Second}[x.Pick(4)])
 }
 
 // session is what the hello asks for.
