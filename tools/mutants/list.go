@@ -65,8 +65,8 @@ var mutants = []mutant{
 	},
 	{
 		"a rejected command is told to be seen", "handler/resume.go",
-		`case state.Seq > x.seq, x.rejected:`,
-		`case state.Seq > x.seq:`,
+		`	if state.Seq > x.seq || x.rejected {`,
+		`	if state.Seq > x.seq {`,
 	},
 	{
 		"an unseen command is not sent again", "client/session.go",
