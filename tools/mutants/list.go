@@ -235,4 +235,9 @@ var mutants = []mutant{
 		`		s.granted += n
 		if conn != nil && s.granted%5 != 0 &&`,
 	},
+	{
+		"the outcome of a second try hides the first", "client/do.go",
+		`	if !k.mayHaveRun {`,
+		`	if !k.mayHaveRun || err != nil {`,
+	},
 }

@@ -276,7 +276,7 @@ func (p *program) caller(r *rand.Rand) {
 		if r.IntN(5) == 0 {
 			ctx, cancel = context.WithTimeout(ctx, time.Duration(r.IntN(20_000))*time.Microsecond)
 		}
-		kinds := []func(context.Context, *rand.Rand, int) error{p.echo, p.echo, p.large, p.stream, p.send, p.talk, p.fail, p.wait}
+		kinds := []func(context.Context, *rand.Rand, int) error{p.echo, p.echo, p.large, p.stream, p.send, p.talk, p.fail, p.wait, p.insist}
 		kind := r.IntN(len(kinds))
 		p.event("command %d, of kind %d, begins", number, kind)
 		err := kinds[kind](ctx, r, number)
@@ -289,6 +289,9 @@ func (p *program) caller(r *rand.Rand) {
 // told notes what a caller was told of its command.
 func (p *program) told(ctx context.Context, number int, err error) {
 	outcome := base.OutcomeOf(err)
+	if outcome == base.NotSent && !errors.Is(err, base.ErrDeadline) && !p.closes {
+		p.wrong("command %d was not sent, though there is all the time: %v", number, err)
+	}
 	if outcome == base.Unknown && p.sessions && !p.restarts && ctx.Err() == nil && !errors.Is(err, errLeft) && !(p.closes && errors.Is(err, base.ErrClosed)) {
 		p.wrong("command %d in a session that was not lost: %v", number, err)
 	}
@@ -311,6 +314,20 @@ func (p *program) echo(ctx context.Context, r *rand.Rand, number int) error {
 	got, err := p.client.Do(ctx, cmd)
 	if err == nil && got.(result).N != number {
 		p.wrong("command %d got the result of command %d", number, got.(result).N)
+	}
+	return err
+}
+
+// insist sends a command that may run twice, and has little time for that.
+func (p *program) insist(ctx context.Context, r *rand.Rand, number int) error {
+	p.mu.Lock()
+	p.again[number] = true
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.IntN(60))*time.Millisecond)
+	defer cancel()
+	_, err := p.client.Do(ctx, harmless{command{Op: dally, Number: number, N: r.IntN(20)}})
+	if base.OutcomeOf(err) == base.Unknown {
+		return errLeft
 	}
 	return err
 }

@@ -21,6 +21,7 @@ const (
 	count             // sends N results, the numbers from 1 on
 	sum               // takes inputs, and sends each sum so far
 	block             // waits for the end of its ctx
+	dally             // answers after N milliseconds
 	fail              // returns an error
 	shed              // is rejected before it runs
 	explode           // panics
@@ -135,6 +136,9 @@ func (c command) Exec(ctx context.Context, _ time.Time, seq base.Seq, e *effects
 	case block:
 		<-ctx.Done()
 		return ctx.Err()
+	case dally:
+		time.Sleep(time.Duration(c.N) * time.Millisecond)
+		return proxy.Send(seq, result{N: c.Number, Last: true})
 	case explode:
 		panic("on purpose")
 	case read, write, swap:
@@ -168,6 +172,9 @@ func (i invoker) Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd bas
 type clientCodec struct{}
 
 func (clientCodec) Encode(cmd base.Cmd[*effects], w transport.Writer) error {
+	if h, is := cmd.(harmless); is {
+		cmd = h.command
+	}
 	c := cmd.(command)
 	b := []byte{byte(c.Op)}
 	for _, n := range []int{c.Number, c.N, len(c.Body)} {
