@@ -79,7 +79,7 @@ func sieges() []siege {
 			attack: exhaustion,
 		},
 		{
-			name: "slow reader", pace: "20 connections a second", counter: "SlowReaders",
+			name: "slow reader", pace: "5 connections a second, 8 MiB", counter: "SlowReaders",
 			conf:   func(c *server.Conf[*world]) { c.WriteTimeout = 200 * time.Millisecond },
 			attack: deaf,
 		},
@@ -91,9 +91,9 @@ func sieges() []siege {
 			},
 		},
 		{
-			name: "decompression bomb", pace: "10 bombs of 4 MiB a second", counter: "BadBodies",
+			name: "decompression bomb", pace: "5 bombs of 4 MiB a second", counter: "BadBodies",
 			conf:   func(c *server.Conf[*world]) { c.Compressions = []transport.Compression{flate.New(0)} },
-			attack: func(f *field) { bombs(f, 10) },
+			attack: func(f *field) { bombs(f, 5) },
 		},
 		{
 			name: "deeply nested body", pace: "200 a second, 60 KiB", counter: "BadBodies",
@@ -242,13 +242,16 @@ func exhaustion(f *field) {
 	}
 }
 
-// deaf asks for results, and reads none.
+// deaf asks for results of 8 MiB in all, more than the sockets hold, and reads none.
 func deaf(f *field) {
 	say := greeting(wire.ClientHello{})
 	for slot := range 8 {
 		say = append(say, frame(wire.KindCommand, 0, slot, appendCommand(nil, command{Op: grow, N: 1 << 20}))...)
 	}
-	f.raidsWith(20, func(nc net.Conn, _ int) {
+	f.raidsWith(5, func(nc net.Conn, _ int) {
+		if small, ok := nc.(*net.TCPConn); ok {
+			small.SetReadBuffer(4 << 10)
+		}
 		nc.Write(say)
 		select {
 		case <-time.After(900 * time.Millisecond):
