@@ -86,7 +86,7 @@ func (s *slot[T]) sendInputs(ctx context.Context, conn *transport.Conn) error {
 			in.sender = nil
 		}
 	}()
-	for s.inputs == in && s.conn == conn && !in.unknown && in.sent < in.made {
+	for s.inputs == in && s.conn == conn && s.sent && !in.unknown && in.sent < in.made {
 		kept := in.kept[in.sent-in.taken]
 		m := &transport.Message{Kind: transport.Input, Slot: s.index, Body: kept.Body, Compressed: kept.Compressed, Last: kept.Last}
 		in.kept[in.sent-in.taken] = m

@@ -65,7 +65,7 @@ func (l *link[T]) detach(conn *transport.Conn) {
 func (s *slot[T]) detach(conn *transport.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.conn == conn && !s.sent && !s.canceled {
+	for s.resending || s.conn == conn && !s.sent && !s.canceled {
 		if s.settling == nil {
 			s.settling = make(chan struct{})
 		}

@@ -187,10 +187,15 @@ func (l *link[T]) endedBy(conn *transport.Conn, err error) bool {
 
 // release frees a slot for the next command.
 func (l *link[T]) release(s *slot[T]) {
+	s.mu.Lock()
+	if s.resending { // whoever does that releases it
+		s.released = true
+		s.mu.Unlock()
+		return
+	}
 	if !s.deadline.IsZero() {
 		l.client.wheel.Stop(&s.timer)
 	}
-	s.mu.Lock()
 	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
 	s.mayHaveRun = false

@@ -218,7 +218,10 @@ func TestMemoryIsHeldUntilAResultIsTaken(t *testing.T) {
 			small := encoded(1000)
 			small[0] = 0
 			p.write(bytes.Repeat(appendFrame(nil, kindResult, 0, slot, small), 8)) // at once
-			holds(t, c, 4*1000)
+			synctest.Wait()
+			if n := client.HeldBytes(c); n > 4*1000 { // less, where the user was quick to take some
+				t.Errorf("%d bytes are held", n)
+			}
 			time.Sleep(2 * time.Second)
 		},
 		"Do of several results": func(t *testing.T, c *client.Client[receiver], p *peer) {

@@ -237,22 +237,50 @@ func (s *slot[T]) sendAgain(conn *transport.Conn) error {
 		Kind: transport.Command, Slot: s.index, Seq: s.number, Credit: s.granted, Timeout: left(s.until),
 		Body: s.message.Body, Compressed: s.message.Compressed, Metadata: s.message.Metadata, Origin: s.origin,
 	}
+	told := s.granted
 	flush, err := conn.Append(&s.message)
-	large := err == nil && s.message.Large()
-	if err == nil {
-		s.standing, s.conn = known, conn
-		if s.inputs != nil {
-			s.inputs.restart()
-		}
+	if err != nil {
+		s.mu.Unlock()
+		return err
 	}
+	s.standing = known
+	if s.inputs != nil {
+		s.inputs.restart()
+	}
+	if s.resending = s.message.Large(); !s.resending {
+		s.conn = conn
+	}
+	large := s.resending
 	s.mu.Unlock()
 	if flush {
 		conn.Flush(false)
 	}
-	if large { // nothing about the command may overtake it
-		return conn.Wait(s.link.client.ctx, &s.message)
+	if !large {
+		return nil
 	}
+	err = conn.Wait(s.link.client.ctx, &s.message)
+	s.resent(conn, told, err)
 	return err
+}
+
+// resent is the end of sending a large command again. Nothing about it may overtake it:
+// what came up meanwhile goes out now. The slot may even be free.
+func (s *slot[T]) resent(conn *transport.Conn, told int, err error) {
+	s.mu.Lock()
+	s.resending = false
+	if err != nil {
+		s.wrote = s.wrote || conn.Wrote(&s.message)
+	}
+	s.settled()
+	released, over := s.released, s.ended || err != nil
+	s.released = false
+	s.mu.Unlock()
+	switch {
+	case released:
+		s.link.release(s)
+	case !over:
+		s.follow(conn, transport.SlotState{Credit: told})
+	}
 }
 
 // connect says hello over nc, for a link that is new, or that resumes its session.

@@ -54,20 +54,23 @@ type slot[T any] struct {
 	wrote    bool            // a connection that has ended had taken all of it
 	canceled bool            // nobody wants the command any more
 	standing standing
-	inputs   *inputs       // of a command of Open
-	settling chan struct{} // closed when the command is sent, or not: its connection has ended meanwhile; nil: nobody waits
-	granted  int           // results that the server may have sent by now, where the wire has credit
-	got      int           // results that have come
-	cmd      base.Cmd[T]
-	results  chan<- base.AsyncResult // of Send
-	deadline time.Time               // by Conf.Timeout; zero: none
-	expired  bool                    // the deadline has passed
-	final    bool                    // what ends the command is being delivered
-	in       inbox
-	ended    bool          // the last frame has come, or never will
-	err      *base.Error   // what it was, unless it was a result
-	queued   bool          // a delivery is under way, or will be
-	space    chan struct{} // closed when in was emptied; nil: nobody waits
+
+	resending bool          // a goroutine is sending the command again, which is large
+	released  bool          // meanwhile it was released
+	inputs    *inputs       // of a command of Open
+	settling  chan struct{} // closed when the command is sent, or not: its connection has ended meanwhile; nil: nobody waits
+	granted   int           // results that the server may have sent by now, where the wire has credit
+	got       int           // results that have come
+	cmd       base.Cmd[T]
+	results   chan<- base.AsyncResult // of Send
+	deadline  time.Time               // by Conf.Timeout; zero: none
+	expired   bool                    // the deadline has passed
+	final     bool                    // what ends the command is being delivered
+	in        inbox
+	ended     bool          // the last frame has come, or never will
+	err       *base.Error   // what it was, unless it was a result
+	queued    bool          // a delivery is under way, or will be
+	space     chan struct{} // closed when in was emptied; nil: nobody waits
 }
 
 // owner is who takes a command's results.
@@ -295,7 +298,7 @@ func (s *slot[T]) giveUp() (outcome base.Outcome, left bool) {
 // untaken returns what is known of an open command that is given up: NotSent where no
 // connection has taken it, nor will, and else Unknown. The caller holds mu.
 func (s *slot[T]) untaken() base.Outcome {
-	if s.conn == nil && s.sent && !s.wrote {
+	if s.conn == nil && s.sent && !s.wrote && !s.resending {
 		return base.NotSent
 	}
 	return base.Unknown

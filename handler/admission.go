@@ -51,11 +51,11 @@ func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, re
 	if a.waiting.Load() >= a.maxQueued || wait > patience {
 		return false, a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
 	}
+	a.mu.Lock()
+	a.push(x, at)
 	if patience == a.maxWait { // else its deadline is sooner
 		a.wheel.Start(&x.timer, a.maxWait)
 	}
-	a.mu.Lock()
-	a.push(x, at)
 	next := a.next() // one may have ended since
 	a.mu.Unlock()
 	if next != nil {
@@ -106,6 +106,7 @@ func (a *admission[T]) leave(x *command[T]) {
 	if !x.began.IsZero() {
 		at := time.Now()
 		took, before := int64(at.Sub(x.began)), a.service.Load()
+		took = min(took, 4*before+int64(time.Millisecond)) // one that took long says little of the others
 		a.service.Store(before + (took-before)/8)
 		a.move(at)
 		x.began = time.Time{}

@@ -313,3 +313,66 @@ func TestADecompressionThatPanics(t *testing.T) {
 		}
 	})
 }
+
+// A client whose bodies come slowly goes on, however many they are.
+func TestBodiesThatComeSlowly(t *testing.T) {
+	withHost(t, nil, func(conf *handler.Conf[World]) { conf.BodyTimeout = time.Minute }, func(t *testing.T, h *host) {
+		v := h.guest()
+		const size, slots = 64_000, 4
+		for slot := range slots {
+			v.chunk(wire.KindCommand, slot, size, 0, true)
+		}
+		for sent := 0; sent < size; sent += 1000 { // in five minutes
+			for slot := range slots {
+				v.write(frame(wire.KindCommand, moreIf(sent+1000 < size), slot, make([]byte, 1000)))
+			}
+			time.Sleep(5 * time.Second)
+		}
+		if got := v.take(); len(got) != slots || h.Counters.Idle.Load() != 0 {
+			t.Errorf("%d were answered, %d connections were ended", len(got), h.Counters.Idle.Load())
+		}
+	})
+}
+
+func moreIf(more bool) wire.Flags {
+	if more {
+		return wire.FlagMore
+	}
+	return 0
+}
+
+// A body of no bytes, in two pieces, is whole.
+func TestABodyOfNothing(t *testing.T) {
+	withHost(t, commands{"": echo}, func(conf *handler.Conf[World]) { conf.BodyTimeout = time.Minute }, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.write(frame(wire.KindCommand, wire.FlagMore, 0, []byte{0}))
+		v.write(frame(wire.KindCommand, 0, 0, nil))
+		time.Sleep(time.Hour)
+		v.command(1, "")
+		if got := v.take(); len(got) != 2 || h.Counters.Idle.Load() != 0 {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// After one command that has run for long, short ones wait for their turn as before.
+func TestALongCommandDoesNotShedShortOnes(t *testing.T) {
+	withHost(t, commands{
+		"long":  func(c call) error { time.Sleep(time.Hour); return c.last("") },
+		"short": func(c call) error { time.Sleep(10 * time.Millisecond); return c.last("") },
+	}, func(conf *handler.Conf[World]) { conf.MaxRunning, conf.MaxQueueTime = 2, time.Second }, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "short")
+		v.command(1, "long")
+		time.Sleep(2 * time.Hour)
+		for range 50 {
+			for slot := range 3 { // two run, and one waits for 10 ms
+				v.command(slot, "short")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if n := h.Counters.Shed.Load(); n != 0 {
+			t.Errorf("%d of 50 that would have waited for 10 ms were shed", n)
+		}
+	})
+}

@@ -194,6 +194,9 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	x.memory, x.held = c.memory, held
 	x.begin(c.conn, m)
 	c.session.running.Add(1)
+	if c.session.ended.Load() { // just now: whoever ends its commands may have missed this one
+		defer x.lose(c.conn.Err())
+	}
 	now, refusal := c.handler.admitted.enter(x, m.Timeout)
 	if refusal != nil {
 		x.shed(refusal)

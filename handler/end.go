@@ -92,7 +92,7 @@ func (x *command[T]) tell(t told) {
 // queue; the record may be a later command's by then.
 func (x *command[T]) expire() {
 	x.mu.Lock()
-	seq, late, deadline := x.seq, x.late(), x.deadline
+	seq, late := x.seq, x.late()
 	x.mu.Unlock()
 	admitted := &x.session.handler.admitted
 	switch {
@@ -100,8 +100,12 @@ func (x *command[T]) expire() {
 		x.cancel(seq, context.DeadlineExceeded, &base.Error{Outcome: base.Unknown, Code: base.ErrDeadline, Message: "the command's deadline passed while the server was running it"})
 	case admitted.overdue(x):
 		x.shed(admitted.busy(fmt.Sprintf("this one has waited for %v", admitted.maxWait), admitted.maxWait))
-	case !deadline.IsZero(): // its turn came before its time in the queue was over
-		x.session.handler.wheel.Start(&x.timer, time.Until(deadline))
+	default: // its turn came before its time in the queue was over
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !x.deadline.IsZero() {
+			x.session.handler.wheel.Start(&x.timer, time.Until(x.deadline))
+		}
 	}
 }
 

@@ -73,7 +73,8 @@ type Conf[T any] struct {
 	// MaxConnBytes and MaxBytes are how many bytes of commands a connection, and all
 	// of them, may hold.
 	MaxConnBytes, MaxBytes int
-	// BodyTimeout is how long a body that comes in pieces may be on its way.
+	// BodyTimeout is the time within which an eighth of the bodies must come that a
+	// client has begun.
 	BodyTimeout time.Duration
 	// MaxCmdSize is the largest command, in bytes, once it is decompressed.
 	MaxCmdSize int

@@ -267,7 +267,7 @@ func (b *keeping) take(ctx context.Context, x interface{ check(base.Seq) error }
 	for n > 0 {
 		limit := b.limit()
 		b.mu.Lock()
-		if b.n == 0 || b.n+n <= limit || b.closed {
+		if b.n == 0 || b.closed || b.n+n <= limit {
 			b.n += n
 			b.mu.Unlock()
 			b.all(n)

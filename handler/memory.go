@@ -2,7 +2,6 @@ package handler
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,28 +18,27 @@ type Memory struct {
 	limit    int64
 	used     atomic.Int64
 	all      *memory
-	arrivals []arrival // of it, what is on its way, in the order of their beginning; of the goroutine that reads
+	arriving int // of it, what is on its way; of the goroutine that reads
 	watch    watch
 }
 
-// arrival is a body of which not all has come.
-type arrival struct {
-	size  int
-	since time.Time
-}
-
-// watch ends a connection on which a body is on its way for too long: it holds memory, and
-// would do so for ever.
+// watch ends a connection that has begun bodies and does not send them: they hold memory,
+// and would do so for ever. A slow one, over which many come at once, goes on.
 type watch struct {
 	conn   *transport.Conn
 	wheel  *wheel.Wheel
 	within time.Duration
 
-	mu     sync.Mutex // protects what follows
-	timer  wheel.Timer
-	armed  bool
-	oldest time.Time // when the first of those on their way began; zero: there is none
+	mu        sync.Mutex // protects what follows
+	timer     wheel.Timer
+	armed     bool
+	announced int   // bytes of bodies that were begun and are not whole
+	least     int   // bytes that are to come until the timer fires
+	before    int64 // that had come
 }
+
+// leastPart is which part of what is announced must come within the time.
+const leastPart = 8
 
 // memory is the same for a whole server.
 type memory struct {
@@ -61,38 +59,37 @@ func (m *Memory) Reserve(n int) bool {
 	if !m.take(n) {
 		return false
 	}
-	m.arrivals = append(m.arrivals, arrival{n, time.Now()})
-	m.watch.set(m.arrivals[0].since)
+	m.arriving += n
+	m.watch.set(m.arriving)
 	return true
 }
 
 // Release implements transport.Budget.
 func (m *Memory) Release(n int) {
-	if n > 0 {
-		m.arrived(n)
-		m.give(n)
-	}
+	m.arrived(n)
+	m.give(n)
 }
 
-// arrived is the end of a way. Which one of the same size it was makes no difference.
-func (m *Memory) arrived(size int) {
-	i := slices.IndexFunc(m.arrivals, func(a arrival) bool { return a.size == size })
-	m.arrivals = slices.Delete(m.arrivals, i, i+1)
-	var oldest time.Time
-	if len(m.arrivals) > 0 {
-		oldest = m.arrivals[0].since
-	}
-	m.watch.set(oldest)
+// arrived is the end of a way.
+func (m *Memory) arrived(n int) {
+	m.arriving -= n
+	m.watch.set(m.arriving)
 }
 
-func (w *watch) set(oldest time.Time) {
+// set notes how much of the bodies that were begun has not come, as they were announced.
+func (w *watch) set(announced int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.oldest = oldest
-	if !w.armed && !oldest.IsZero() {
-		w.armed = true
-		w.wheel.Start(&w.timer, w.within)
+	w.announced = announced
+	if !w.armed && announced > 0 {
+		w.arm()
 	}
+}
+
+// arm begins to wait. The caller holds mu.
+func (w *watch) arm() {
+	w.armed, w.least, w.before = true, w.announced/leastPart, w.conn.Received()
+	w.wheel.Start(&w.timer, w.within)
 }
 
 // look is called by the wheel.
@@ -100,15 +97,13 @@ func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = false
-	if w.oldest.IsZero() {
-		return
+	switch came := w.conn.Received() - w.before; {
+	case w.announced == 0:
+	case came < int64(min(w.least, w.announced/leastPart)):
+		go w.conn.Fail(&base.Error{Code: base.ErrIdle, Message: fmt.Sprintf("bodies of %d bytes were begun, and within %v %d bytes came", w.announced, w.within, came)})
+	default:
+		w.arm()
 	}
-	if left := w.within - time.Since(w.oldest); left > 0 {
-		w.armed = true
-		w.wheel.Start(&w.timer, left)
-		return
-	}
-	go w.conn.Fail(&base.Error{Code: base.ErrIdle, Message: fmt.Sprintf("a body was begun %v ago, and has not come whole", w.within)})
 }
 
 func (m *Memory) take(n int) bool {
@@ -149,10 +144,6 @@ func noMemory(size int) *base.Error {
 
 // end gives back what was on its way when the connection ended.
 func (m *Memory) end() {
-	for _, a := range m.arrivals {
-		m.give(a.size)
-	}
-	m.arrivals = nil
-	m.watch.set(time.Time{})
+	m.Release(m.arriving)
 	m.watch.wheel.Stop(&m.watch.timer)
 }

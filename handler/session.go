@@ -24,6 +24,7 @@ type Session[T any] struct {
 	principal     string
 
 	running  atomic.Int64 // commands whose Exec has not returned
+	ended    atomic.Bool  // its commands are canceled, or will be
 	draining atomic.Pointer[base.Error]
 	last     atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
 
@@ -149,20 +150,25 @@ func (s *Session[T]) end(reason error) {
 		s.expiry.Stop()
 	}
 	s.life.Unlock()
+	s.ended.Store(true)
 	s.mu.Lock()
 	commands := slices.Concat(s.table, s.left)
 	s.mu.Unlock()
 	for _, x := range commands {
-		if x == nil {
-			continue
+		if x != nil {
+			x.lose(reason)
 		}
-		x.mu.Lock()
-		seq := x.seq
-		x.mu.Unlock()
-		x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrConnLost, Message: "the command's connection was lost", Err: reason})
-		x.letGo()
 	}
 	s.bytes.close()
+}
+
+// lose ends the command with its session.
+func (x *command[T]) lose(reason error) {
+	x.mu.Lock()
+	seq := x.seq
+	x.mu.Unlock()
+	x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrConnLost, Message: "the command's connection was lost", Err: reason})
+	x.letGo()
 }
 
 // open tells, of a session without a connection, whether a command runs, or has ended

@@ -33,6 +33,7 @@ type sessions[T any] struct {
 	conf     SessionConf
 	counters *Counters
 	bytes    atomic.Int64 // that all of them keep
+	held     atomic.Int64 // how many there are
 
 	mu       sync.Mutex // protects what follows; taken inside a session's life
 	byID     map[transport.SessionID]*Session[T]
@@ -65,6 +66,7 @@ func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal
 		return nil, transport.Refused, "there is a session of this id already"
 	}
 	h.sessions.byID[s.id] = s
+	h.sessions.held.Add(1)
 	h.Counters.SessionsOpened.Add(1)
 	return s, transport.OK, ""
 }
@@ -263,6 +265,7 @@ func (all *sessions[T]) forget(s *Session[T], why string) {
 		return
 	}
 	delete(all.byID, s.id)
+	all.held.Add(-1)
 	all.detached = slices.DeleteFunc(all.detached, func(other *Session[T]) bool { return other == s })
 	all.lost = append(all.lost, lost{s.id, why})
 	if len(all.lost) > maxLost {
@@ -296,8 +299,7 @@ func (all *sessions[T]) share() int {
 	if all.bytes.Load() >= int64(all.conf.TotalBytes) {
 		return 0
 	}
-	n, _ := all.number()
-	return min(all.conf.MaxBytes, all.conf.TotalBytes/max(n, 1))
+	return min(all.conf.MaxBytes, all.conf.TotalBytes/max(int(all.held.Load()), 1))
 }
 
 // exist tells whether there is a session.
@@ -322,6 +324,7 @@ func (all *sessions[T]) close(reason error) {
 		list = append(list, s)
 	}
 	clear(all.byID)
+	all.held.Store(0)
 	all.detached = nil
 	all.mu.Unlock()
 	for _, s := range list {

@@ -153,14 +153,14 @@ func (a *admission) abandon() {
 func (s *Server) takePlace(resume bool) (status transport.Status, retryAfter time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limit := s.conf.workersCount
+	places := s.places
 	if resume {
-		limit *= 2
+		places /= 2
 	}
 	switch {
 	case s.state == closed, s.state == draining && !resume:
 		return transport.Draining, s.conf.fullRetryAfter
-	case s.places >= limit:
+	case places >= s.conf.workersCount:
 		return transport.Full, s.conf.fullRetryAfter
 	}
 	s.places++

@@ -92,11 +92,13 @@ type Conf[T any] struct {
 	// MaxConnBytes is how many bytes of commands and their inputs one connection may
 	// hold, those on their way included; 0: 64 MiB. MaxBytes is the same for the
 	// whole server; 0: 512 MiB. What has no room is Rejected, base.ErrBusy. Bodies
-	// up to 4 KiB are not counted: MaxInFlight bounds them.
+	// up to 4 KiB are not counted: MaxInFlight bounds them. Neither should be
+	// less than MaxCmdSize: what never fits is refused as busy, too.
 	MaxConnBytes int
 	MaxBytes     int
-	// BodyTimeout is how long a body that comes in pieces may be on its way: it holds
-	// memory. 0: 2 minutes. Above it the connection is ended.
+	// BodyTimeout ends the connection of a client that has begun bodies, in pieces, and
+	// does not send them: they hold memory. Within this time an eighth of what they are
+	// to have must come. 0: 2 minutes.
 	BodyTimeout time.Duration
 	// Invoker runs the commands; nil: it calls their Exec with the receiver.
 	Invoker handler.Invoker[T]

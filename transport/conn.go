@@ -42,6 +42,7 @@ type Conn struct {
 	in          *bufio.Reader
 	at          time.Time    // when in was last filled; of the goroutine that reads
 	lastRead    atomic.Int64 // the same in nanoseconds since start, for all
+	received    atomic.Int64 // bytes
 	paused      atomic.Bool  // the reader waits for something else than what the peer sends
 	crowded     atomic.Bool  // at a server: so much is in out that the reader waits
 	lastCommand atomic.Int64 // when a command was last sent, likewise
@@ -142,9 +143,13 @@ func (s *source) Read(b []byte) (int, error) {
 	if n > 0 {
 		c.at = time.Now()
 		c.lastRead.Store(int64(c.at.Sub(c.start)))
+		c.received.Add(int64(n))
 	}
 	return n, err
 }
+
+// Received returns how many bytes have come from the peer. It may be called at any time.
+func (c *Conn) Received() int64 { return c.received.Load() }
 
 // Pause is called by the goroutine that reads, before it waits for something else
 // than the peer; the function that it returns, afterwards. It flushes what was
