@@ -541,3 +541,21 @@ func TestWhatWasNotSentWasNotSeen(t *testing.T) {
 		v.inOrder("0: 3.")
 	})
 }
+
+// L6: what a command has sent while there was no connection comes before its failure.
+func TestAFailureComesAfterTheResults(t *testing.T) {
+	withHost(t, commands{"late": func(c call) error {
+		time.Sleep(time.Second)
+		c.send("1")
+		c.send("2")
+		return io.ErrNoProgress
+	}}, nil, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 8, "late")
+		synctest.Wait()
+		v.cut()
+		time.Sleep(2 * time.Second)
+		v.resume(stands(0, 1, 0, 8))
+		v.expect("list 0:seen,0+8", "0: 1", "0: 2", "0: failed, exec: "+io.ErrNoProgress.Error())
+	})
+}

@@ -201,15 +201,9 @@ var mutants = []mutant{
 		`if conn.Supports(transport.Goaway) && conn.Err() != nil {`,
 	},
 	{
-		"a resume takes a further place", "server/admit.go",
-		`		delete(s.workers, old)
-		a.placed = true`,
-		`		a.placed = false`,
-	},
-	{
 		"a stream begins anew after some of its results were taken", "client/results.go",
 		`if yielded || !c.again(`,
-		`if !c.again(`,
+		`if yielded = false; !c.again(`,
 	},
 	{
 		"the last of the queue is not woken", "handler/admission.go",

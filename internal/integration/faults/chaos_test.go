@@ -292,6 +292,9 @@ func (p *program) told(ctx context.Context, number int, err error) {
 	if outcome == base.NotSent && !errors.Is(err, base.ErrDeadline) && !p.closes {
 		p.wrong("command %d was not sent, though there is all the time: %v", number, err)
 	}
+	if errors.Is(err, base.ErrDecode) {
+		p.wrong("command %d did not come as it was sent: %v", number, err)
+	}
 	if outcome == base.Unknown && p.sessions && !p.restarts && ctx.Err() == nil && !errors.Is(err, errLeft) && !(p.closes && errors.Is(err, base.ErrClosed)) {
 		p.wrong("command %d in a session that was not lost: %v", number, err)
 	}
