@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -200,9 +201,9 @@ func serverKilled(a *arena) {
 		conf := a.limits.client
 		conf.Session = true
 		conf.KeepaliveTime, conf.KeepaliveIntvl = 20*time.Millisecond, 20*time.Millisecond
-		dials := 0
+		var dials atomic.Int64
 		c, err := a.reconnecting(func(ctx context.Context) (net.Conn, error) {
-			if dials++; dials > 1 {
+			if dials.Add(1) > 1 {
 				return later.dial(ctx)
 			}
 			return n.dial(ctx)
