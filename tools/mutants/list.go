@@ -203,7 +203,7 @@ var mutants = []mutant{
 	{
 		"a stream begins anew after some of its results were taken", "client/results.go",
 		`if yielded || !c.again(`,
-		`if yielded = false; !c.again(`,
+		`if yielded && false || !c.again(`,
 	},
 	{
 		"the last of the queue is not woken", "handler/admission.go",
