@@ -121,8 +121,16 @@ func (s *slot[T]) list() (state transport.SlotState, open bool) {
 // the slot was listed.
 func (s *slot[T]) follow(conn *transport.Conn, state transport.SlotState) {
 	s.mu.Lock()
+	flush := s.followLocked(conn, state)
+	s.mu.Unlock()
+	if flush {
+		conn.Flush(false)
+	}
+}
+
+// followLocked is follow, without the flush that is due. The caller holds mu.
+func (s *slot[T]) followLocked(conn *transport.Conn, state transport.SlotState) (flush bool) {
 	s.conn = conn
-	flush := false
 	if more := s.granted - state.Seen - state.Credit; more > 0 {
 		flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: more})
 	}
@@ -130,10 +138,7 @@ func (s *slot[T]) follow(conn *transport.Conn, state transport.SlotState) {
 		cancels, _ := conn.Append(&transport.Message{Kind: transport.Cancel, Slot: s.index})
 		flush = flush || cancels
 	}
-	s.mu.Unlock()
-	if flush {
-		conn.Flush(false)
-	}
+	return flush
 }
 
 // answered takes the server's answer to the list. One that breaks a rule changes
@@ -272,14 +277,17 @@ func (s *slot[T]) resent(conn *transport.Conn, told int, err error) {
 		s.wrote = s.wrote || conn.Wrote(&s.message)
 	}
 	s.settled()
-	released, over := s.released, s.ended || err != nil
+	released, flush := s.released, false
 	s.released = false
+	if !released && !s.ended && err == nil { // else, once mu is free, it may be another command's
+		flush = s.followLocked(conn, transport.SlotState{Credit: told})
+	}
 	s.mu.Unlock()
-	switch {
-	case released:
+	if released {
 		s.link.release(s)
-	case !over:
-		s.follow(conn, transport.SlotState{Credit: told})
+	}
+	if flush {
+		conn.Flush(false)
 	}
 }
 

@@ -247,8 +247,8 @@ func (c *Conn) keep(b []byte) {
 	}
 }
 
-// drain writes what Flush left, waiting for the peer. It is a goroutine of its own, started by Flush and ended by an empty
-// buffer or the connection's end.
+// drain writes what Flush left, waiting for the peer. It is a goroutine of its own,
+// started by Flush and ended by an empty buffer or the connection's end.
 func (c *Conn) drain() {
 	if c.raw == nil {
 		runtime.Gosched() // as in Flush: those who are about to append, do
