@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/handler"
@@ -38,7 +37,7 @@ func TestTheQueueHasAnOrder(t *testing.T) {
 			name string
 		}{{v, 0, "a"}, {w, 0, "b"}, {v, 1, "c"}, {w, 1, "d"}} {
 			next.v.command(next.slot, next.name)
-			synctest.Wait()
+			settle()
 		}
 		if h.Running() != 1 || h.Queued() != 3 {
 			t.Errorf("%d run, %d wait", h.Running(), h.Queued())
@@ -60,7 +59,7 @@ func TestNoMoreRunAtOnceThanMay(t *testing.T) {
 			v.command(slot, "sleep")
 		}
 		for _, want := range []struct{ running, queued, came int }{{3, 5, 0}, {3, 2, 3}, {2, 0, 3}, {0, 0, 2}} {
-			synctest.Wait()
+			settle()
 			if h.Running() != want.running || h.Queued() != want.queued {
 				t.Errorf("%d run, %d wait, want %d, %d", h.Running(), h.Queued(), want.running, want.queued)
 			}
@@ -79,11 +78,11 @@ func TestAFullQueueRefuses(t *testing.T) {
 		v := h.guest()
 		for slot := range 4 {
 			v.command(slot, "sleep")
-			synctest.Wait()
 		}
-		v.expect("3: rejected, busy: the server runs 1 commands, and 2 wait: this one would begin after 0s")
+		settle()
+		v.expect("3: rejected, busy: the server runs 1 commands, and 2 wait: this one would begin after 3ms")
 		v.command(3, "sleep") // its slot is free
-		v.expect("3: rejected, busy: the server runs 1 commands, and 2 wait: this one would begin after 0s")
+		v.expect("3: rejected, busy: the server runs 1 commands, and 2 wait: this one would begin after 12ms")
 		time.Sleep(3 * time.Second)
 		v.expect("0: slept.", "1: slept.", "2: slept.")
 		if n := h.Counters.Shed.Load(); n != 2 {
@@ -105,9 +104,9 @@ func TestCommandsThatRunOnAreShed(t *testing.T) {
 		v := h.guest()
 		for range 3 {
 			v.command(0, "deaf")
-			synctest.Wait()
+			settle()
 			v.cancel(0)
-			synctest.Wait()
+			settle()
 		}
 		if n := h.Counters.Shed.Load(); n != 1 {
 			t.Errorf("%d are counted, want the third one", n)
@@ -129,7 +128,7 @@ func TestWhatWouldBeginTooLateIsRefused(t *testing.T) {
 			v.expect("0: slept.")
 		}
 		v.command(0, "sleep")
-		synctest.Wait()
+		settle()
 		v.extras(1, wire.Extras{Timeout: 900_000}, "sleep")
 		v.expect("1: rejected, busy: the server runs 1 commands, and 0 wait: this one would begin after 1s")
 		v.extras(1, wire.Extras{Timeout: 1_100_000}, "sleep")
@@ -152,21 +151,21 @@ func TestARefusalSaysWhenToTryAgain(t *testing.T) {
 		v := h.guest()
 		retryAfter := func(slot int) uint64 {
 			v.command(slot, "sleep")
-			synctest.Wait()
+			settle()
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			return v.failure.RetryAfter
 		}
 		v.command(0, "sleep")
-		synctest.Wait()
+		settle()
 		if got := retryAfter(1); got != 10 { // nothing is known yet
 			t.Errorf("%d ms", got)
 		}
 		for range 100 {
 			time.Sleep(time.Second)
-			synctest.Wait()
+			settle()
 			v.command(0, "sleep")
-			synctest.Wait()
+			settle()
 		}
 		if got := retryAfter(1); got < 990 || got > 1000 {
 			t.Errorf("%d ms", got)
@@ -194,7 +193,7 @@ func TestTheQueueIsLeftByWhatIsGivenUp(t *testing.T) {
 						}
 						v.extras(slot, wire.Extras{Credit: 2, Timeout: e.Timeout}, "sleep")
 					}
-					synctest.Wait()
+					settle()
 					if name == "cancel" {
 						v.cancel(given)
 					} else {
@@ -220,11 +219,11 @@ func TestTheQueueIsLeftWithTheConnection(t *testing.T) {
 	withHost(t, commands{"sleep": func(c call) error { ran++; return sleeper(c) }}, oneAtATime, func(t *testing.T, h *host) {
 		v, w := h.guest(), h.guest()
 		v.command(0, "sleep")
-		synctest.Wait()
+		settle()
 		for slot := range 5 {
 			w.command(slot, "sleep")
 		}
-		synctest.Wait()
+		settle()
 		w.cut()
 		if h.Queued() != 0 {
 			t.Errorf("%d wait", h.Queued())
@@ -243,7 +242,7 @@ func TestTheQueueKeepsASessionsCommands(t *testing.T) {
 		v := h.open(1)
 		v.send(0, 1, 1, "sleep")
 		v.send(1, 2, 1, "sleep")
-		synctest.Wait()
+		settle()
 		v.cut()
 		time.Sleep(2 * time.Second)
 		v.resume(stands(0, 1, 0, 1), stands(1, 2, 0, 1))
@@ -270,7 +269,7 @@ func TestTheNextBegins(t *testing.T) {
 				v.command(1, "echo")
 				v.command(2, "undecodable")
 				v.command(3, "echo")
-				synctest.Wait()
+				settle()
 				if name == "is canceled" {
 					v.cancel(0)
 				}
@@ -294,7 +293,7 @@ func TestTheQueueGoesOnAfterItsEndHasLeft(t *testing.T) {
 		for slot := range 3 {
 			v.command(slot, "sleep")
 		}
-		synctest.Wait()
+		settle()
 		v.cancel(2)
 		v.expect("2: rejected, canceled: the command was canceled while the server was running it")
 		v.command(2, "sleep")

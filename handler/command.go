@@ -53,6 +53,8 @@ type command[T any] struct {
 	credits  int                // messages by which it was given credit
 	ended    bool               // its last frame was made: without a session the slot is the client's again
 	running  bool               // its Exec has not returned yet
+	turn     turn               // by which it runs
+	flushed  bool               // with others: how long it took says little
 	started  bool               // its codec, and then its Exec, was called
 	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
 	results  int                // that were sent
@@ -130,7 +132,7 @@ func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal 
 }
 
 // lead makes a command that has waited its goroutine's.
-func (x *command[T]) lead() { x.run() }
+func (x *command[T]) lead() { x.run(turn{}) }
 
 // LocalAddr returns the server's address of the connection.
 func (x *command[T]) LocalAddr() net.Addr { return x.session.last.Load().LocalAddr() }
@@ -140,9 +142,10 @@ func (x *command[T]) RemoteAddr() net.Addr { return x.session.last.Load().Remote
 
 // start says that the command is about to run, unless it has ended before, or
 // its time has run out.
-func (x *command[T]) start(seq base.Seq) *base.Error {
+func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.turn, x.flushed = t, false
 	if x.hasEnded() {
 		return ended(seq, x.ctx.why())
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -20,10 +19,11 @@ func TestACommandIsRunAgainstTheReceiver(t *testing.T) {
 	test(t, commands{"look": func(c call) error { got = c; return c.last("seen") }}, nil,
 		func(t *testing.T, s *setup) {
 			time.Sleep(time.Hour)
+			at := time.Now()
 			s.command(3, "look")
 			s.expect("3: seen.")
-			if got.seq != 1 || got.world.Name != "earth" || !got.at.Equal(time.Now()) {
-				t.Errorf("seq %d, receiver %v, at %v; it is %v", got.seq, got.world, got.at, time.Now())
+			if got.seq != 1 || got.world.Name != "earth" || !got.at.Equal(at) {
+				t.Errorf("seq %d, receiver %v, at %v; it came at %v", got.seq, got.world, got.at, at)
 			}
 			if got.LocalAddr() != s.server.LocalAddr() || got.RemoteAddr() != s.server.RemoteAddr() {
 				t.Errorf("addresses %v, %v", got.LocalAddr(), got.RemoteAddr())
@@ -164,7 +164,7 @@ func TestTooManyCommandsThatRunOn(t *testing.T) {
 		for range 2 {
 			s.command(0, "deaf")
 			s.command(1, "deaf")
-			synctest.Wait()
+			settle()
 			s.cancel(0)
 			s.cancel(1)
 			s.expect(fmt.Sprintf(given, 0), fmt.Sprintf(given, 1))
@@ -172,7 +172,7 @@ func TestTooManyCommandsThatRunOn(t *testing.T) {
 		s.command(0, "echo")
 		s.expect("0: rejected, busy: more than 4 commands of this connection are running, given up by the client or not")
 		close(open)
-		synctest.Wait()
+		settle()
 		s.command(0, "echo")
 		s.expect("0: echo.")
 	})
@@ -184,7 +184,7 @@ func TestDrain(t *testing.T) {
 		return c.last("slow")
 	}}, nil, func(t *testing.T, s *setup) {
 		s.command(0, "slow")
-		synctest.Wait()
+		settle()
 		s.conn.Drain(0)
 		s.expect("goaway")
 		s.command(1, "echo")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/cmdstream/cmdstream/handler"
 	"github.com/cmdstream/cmdstream/internal/memnet"
@@ -120,7 +119,7 @@ func TestALargeCompressedResultIsNotOverwritten(t *testing.T) {
 		v.connect()
 		v.far.Cut(memnet.Stall)
 		v.send(0, 1, 2, "big")
-		synctest.Wait()
+		settle()
 		v.far.Cut(memnet.None)
 		v.resultBytes()
 		if a, b := bytes.Count(v.results, []byte("a")), bytes.Count(v.results, []byte("b")); a != 500_000 || b != 500_000 {

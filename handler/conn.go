@@ -15,10 +15,10 @@ import (
 type Conn[T any] struct {
 	handler *Handler[T]
 	session *Session[T]
-	conn    *transport.Conn
 	memory  *Memory
 	ended   func(error)
 	read    chan struct{} // closed when nobody reads any more
+	role
 
 	// Of the goroutine that reads.
 	message  transport.Message
@@ -35,7 +35,7 @@ type Conn[T any] struct {
 // with the reason, when the connection has ended and its commands were told.
 func (c *Conn[T]) Start(ended func(error)) {
 	c.ended = ended
-	c.handler.pool.follow(c)
+	c.follow()
 }
 
 // Drain tells the client to go elsewhere; its further commands are rejected.
@@ -61,27 +61,6 @@ func (c *Conn[T]) Close(reason error, within time.Duration) {
 		c.conn.Settle(within)
 	}
 	c.conn.Fail(reason)
-}
-
-// lead reads the connection until a command has come, hands the reading over,
-// and runs the command.
-func (c *Conn[T]) lead() {
-	for {
-		if err := c.conn.Read(&c.message); err != nil {
-			c.lost(err)
-			return
-		}
-		x, err := c.receive(&c.message)
-		if err != nil {
-			c.lost(c.conn.Fail(err))
-			return
-		}
-		if x != nil {
-			c.handler.pool.follow(c)
-			x.run()
-			return
-		}
-	}
 }
 
 // receive deals with a message. It returns the command that is to be run, if the

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -144,7 +143,7 @@ func TestASlotIsFreeOnceItsLastResultIsSent(t *testing.T) {
 			t.Errorf("%d are running", n)
 		}
 		close(hold)
-		synctest.Wait()
+		settle()
 		for i := range 5 { // with the records of the five
 			s.command(i, "on")
 			s.expect(fmt.Sprintf("%d: done.", i))

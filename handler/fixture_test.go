@@ -155,7 +155,7 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 			t.Errorf("%d goroutines of the pool are left", n)
 		}
 		h.Close()
-		synctest.Wait()
+		settle()
 		if ends := s.ends(); len(ends) != 1 {
 			t.Errorf("the end of the connection was told %d times", len(ends))
 		}
@@ -164,7 +164,7 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 
 // ends returns why the connection has ended, if it has.
 func (s *setup) ends() []error {
-	synctest.Wait()
+	settle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ended
@@ -186,4 +186,11 @@ func (l *log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
+}
+
+// settle waits until nothing happens any more: at most one command can have held up
+// others, and only for a moment.
+func settle() {
+	time.Sleep(2 * time.Millisecond)
+	synctest.Wait()
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"testing"
-	"testing/synctest"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
@@ -34,7 +33,7 @@ func FuzzClientFrames(f *testing.F) {
 				x.open(nil)
 				for len(x.Deck.B) > 0 {
 					x.act()
-					synctest.Wait()
+					settle()
 					x.bounded()
 				}
 				x.cut()

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -307,7 +306,7 @@ func (x *foe) say(b []byte) {
 	if x.current.visitor.peer != nil {
 		x.current.visitor.peer.conn.Write(b)
 	}
-	synctest.Wait()
+	settle()
 }
 
 func (x *foe) cut() {

@@ -1,5 +1,5 @@
 // Package handler is the server's side of a command: it receives commands from
-// a connection, runs each in a goroutine of its own, and carries their results
+// a connection, runs each as in a goroutine of its own, and carries their results
 // back.
 package handler
 
@@ -14,7 +14,7 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-// Invoker runs commands. Invoke is called in the command's own goroutine, by many
+// Invoker runs commands. Invoke is called by many goroutines
 // at once; it should call cmd.Exec with a receiver and the arguments that it was
 // given. What it returns ends the command as if Exec had returned it. An *Error of
 // its own with outcome Rejected tells the client that the command was not run.
@@ -51,6 +51,8 @@ type Handler[T any] struct {
 	custom   bool // Invoker is the user's: it may reject a command without having run it
 	pool     *Pool
 	wheel    *wheel.Wheel
+	watchdog *watchdog
+	paces    paces
 	sessions *sessions[T]
 	admitted admission[T]
 	memory   memory
@@ -93,7 +95,7 @@ type Conf[T any] struct {
 func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
 	_, usual := conf.Invoker.(invoker[T])
 	h := &Handler[T]{
-		Conf: conf, custom: !usual, pool: pool, wheel: wheel.New(),
+		Conf: conf, custom: !usual, pool: pool, wheel: wheel.New(), watchdog: newWatchdog(),
 		memory: memory{limit: int64(conf.MaxBytes)},
 		admitted: admission[T]{
 			maxRunning: int64(conf.MaxRunning), maxQueued: int64(conf.MaxQueued), maxWait: conf.MaxQueueTime, since: time.Now(),
@@ -133,7 +135,10 @@ func (h *Handler[T]) HasSessions() bool { return h.sessions.exist() }
 func (h *Handler[T]) Waiting() bool { return h.sessions.open() }
 
 // Close stops the Handler's timers. Its connections have ended before.
-func (h *Handler[T]) Close() { h.wheel.Close() }
+func (h *Handler[T]) Close() {
+	h.wheel.Close()
+	h.watchdog.timer.Stop()
+}
 
 // Decode is for transports that decode themselves. A panic of the codec is an
 // error.

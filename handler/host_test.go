@@ -68,7 +68,7 @@ func withHost(t *testing.T, c commands, change func(conf *handler.Conf[World]), 
 			t.Errorf("%d goroutines of the pool are left", n)
 		}
 		h.Close()
-		synctest.Wait()
+		settle()
 		if h.Running() != 0 || h.Queued() != 0 || h.Bytes() != 0 || h.KeptBytes() != 0 {
 			t.Errorf("at the end %d commands run, %d wait, %d bytes are held, and %d kept", h.Running(), h.Queued(), h.Bytes(), h.KeptBytes())
 		}
@@ -116,7 +116,7 @@ func (v *visitor) connect() wire.ServerHello {
 	v.far, v.conn = far, nil
 	v.peer = newPeer(v.host.t, near, false, v.hello)
 	go v.host.accept(v, far)
-	synctest.Wait()
+	settle()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.answer
@@ -125,7 +125,7 @@ func (v *visitor) connect() wire.ServerHello {
 // cut ends the connection without a word.
 func (v *visitor) cut() {
 	v.peer.conn.Cut(memnet.RST)
-	synctest.Wait()
+	settle()
 }
 
 // again says the hello of a resume, and sends no list.
@@ -230,7 +230,7 @@ func (h *host) accept(v *visitor, far *memnet.Conn) {
 // broken checks that one connection has ended, by a rule that was broken.
 func (h *host) broken(rule string) {
 	h.t.Helper()
-	synctest.Wait()
+	settle()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0

@@ -123,6 +123,7 @@ func (x *command[T]) Receive(seq base.Seq) (any, error) {
 		if wake == nil {
 			return x.decodeInput(decoder, seq, next)
 		}
+		x.pass()
 		select {
 		case <-wake:
 		case <-x.ctx.Done():

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -93,7 +92,7 @@ func TestInputsNeedCredit(t *testing.T) {
 			v.input(0, "x")
 		}
 		v.endInputs(0, "")
-		synctest.Wait()
+		settle()
 		for range 8 {
 			gate <- struct{}{}
 		}
@@ -114,7 +113,7 @@ func TestInputsThatBreakARule(t *testing.T) {
 		},
 		"command 1 has got 1 inputs, the client says to have sent 0": func(v *visitor) {
 			v.input(0, "x")
-			synctest.Wait()
+			settle()
 			v.cut()
 			v.resume(stands(0, 1, 0, 1))
 		},
@@ -198,7 +197,7 @@ func TestInputsOfACommandThatHasEnded(t *testing.T) {
 				v.command(slot, name)
 				v.input(slot, strings.Repeat("x", 10_000))
 			}
-			synctest.Wait()
+			settle()
 			if n := h.Bytes(); n != 20_000 {
 				t.Errorf("%d bytes are held", n)
 			}
@@ -208,7 +207,7 @@ func TestInputsOfACommandThatHasEnded(t *testing.T) {
 			v.input(0, strings.Repeat("x", 10_000))
 			v.endInputs(1, "")
 			v.input(5, "x") // there was none
-			synctest.Wait()
+			settle()
 			if n := h.Bytes(); n != 0 || v.end() != nil {
 				t.Errorf("%d bytes are held; the connection ended by %v", n, v.end())
 			}
@@ -264,9 +263,9 @@ func TestAnEndThatIsNotThatOfTheInputs(t *testing.T) {
 				v.command(0, "take")
 				v.input(0, "a")
 				v.input(0, "b")
-				synctest.Wait()
+				settle()
 				act(v)
-				synctest.Wait()
+				settle()
 			})
 			if string(got) != "ab" || end == nil || errors.Is(end, io.EOF) {
 				t.Errorf("the command got %q, and then %v", got, end)
@@ -302,7 +301,7 @@ func TestReceiveEndsWithTheCommand(t *testing.T) {
 	}, func(*handler.Conf[World]) { ends = make(chan error, 2) }, func(t *testing.T, h *host) {
 		v := h.guest()
 		v.command(0, "wait")
-		synctest.Wait()
+		settle()
 		v.cancel(0)
 		if err := <-ends; !errors.Is(err, base.ErrCommandEnded) {
 			t.Errorf("canceled: %v", err)
@@ -316,7 +315,7 @@ func TestReceiveEndsWithTheCommand(t *testing.T) {
 			if err := <-ends; !errors.Is(err, base.ErrCommandEnded) {
 				t.Errorf("%s: %v", name, err)
 			}
-			synctest.Wait()
+			settle()
 		}
 		v.take()
 	})
@@ -330,7 +329,7 @@ func TestInputsThatWait(t *testing.T) {
 		v.extras(0, wire.Extras{Credit: 9}, "later")
 		for _, text := range []string{"abc", "def", strings.Repeat("x", 10_000)} {
 			v.input(0, text)
-			synctest.Wait()
+			settle()
 		}
 		v.command(1, "echo")
 		time.Sleep(2 * time.Second)

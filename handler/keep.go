@@ -144,6 +144,7 @@ func (x *command[T]) sendKept() (t told) {
 		}
 		k.sent++
 		t.conn, t.flush = link, t.flush || flush
+		x.flushed = x.flushed || flush
 		if m.Large() { // nothing may overtake it
 			k.sender = &sender{link}
 			go x.sendRest(k.sender, m)
@@ -261,9 +262,15 @@ type keeping struct {
 	closed bool
 }
 
+// waiting is a command, as far as it has to do with waiting.
+type waiting interface {
+	check(seq base.Seq) error
+	pass()
+}
+
 // take waits until there is room for n bytes; something is always kept. The error is
 // the command's end.
-func (b *keeping) take(ctx context.Context, x interface{ check(base.Seq) error }, seq base.Seq, n int) error {
+func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int) error {
 	for n > 0 {
 		limit := b.limit()
 		b.mu.Lock()
@@ -278,6 +285,7 @@ func (b *keeping) take(ctx context.Context, x interface{ check(base.Seq) error }
 		}
 		room := b.room
 		b.mu.Unlock()
+		x.pass()
 		select {
 		case <-room:
 		case <-ctx.Done():

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -118,7 +117,7 @@ func TestAPeerThatReadsNothing(t *testing.T) {
 		s.extras(0, wire.Extras{Credit: 1 << 20, Timeout: 5_000_000}, "flood")
 		s.command(1, "echo")
 		time.Sleep(6 * time.Second)
-		synctest.Wait()
+		settle()
 		if !errors.Is(sent, base.ErrDeadline) {
 			t.Errorf("Send returned %v", sent)
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/internal/memnet"
@@ -111,7 +110,7 @@ func (p *peer) compare(got, want []string) {
 
 // take returns what has come since the last time.
 func (p *peer) take() []string {
-	synctest.Wait()
+	settle()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	got := p.heard
@@ -121,7 +120,7 @@ func (p *peer) take() []string {
 
 // resultBytes returns how many bytes of results have come.
 func (p *peer) resultBytes() int {
-	synctest.Wait()
+	settle()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.results)
@@ -129,7 +128,7 @@ func (p *peer) resultBytes() int {
 
 // end returns how the connection has ended.
 func (p *peer) end() error {
-	synctest.Wait()
+	settle()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err

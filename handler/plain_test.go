@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -47,7 +46,7 @@ func TestPlainNeedsNoCredit(t *testing.T) {
 	c := commands{"c": count(100)}
 	test(t, nil, overPlain(c), func(t *testing.T, s *setup) {
 		s.write([]byte("\x05c"))
-		synctest.Wait()
+		settle()
 		s.conn.Close(io.EOF, 0)
 		want := "\x07default"
 		for n := range 100 {
@@ -100,10 +99,10 @@ func TestPlainIsClosedWhenItDrains(t *testing.T) {
 			t.Error("the plain wire has a goaway")
 		}
 		s.write([]byte("\x01w"))
-		synctest.Wait()
+		settle()
 		s.conn.Drain(0)
 		close(hold)
-		synctest.Wait()
+		settle()
 		s.write([]byte("\x02w")) // a further command can't be told
 		s.expect("\x07default\x01w,")
 		if ends := s.ends(); len(ends) != 1 || !errors.Is(ends[0], base.ErrDraining) {

@@ -66,7 +66,7 @@ func TestACommandThatIsGivenUpBeforeItStarts(t *testing.T) {
 	if failure.Outcome != base.Rejected {
 		t.Errorf("the client is told %v", failure.Outcome)
 	}
-	if err := x.start(1); !errors.Is(err, base.ErrCommandEnded) {
+	if err := x.start(1, turn{}); !errors.Is(err, base.ErrCommandEnded) {
 		t.Errorf("start returned %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -47,7 +46,7 @@ func TestNothingComesBeforeTheList(t *testing.T) {
 			withHost(t, commands{"wait": waiter, "echo": echo}, nil, func(t *testing.T, h *host) {
 				v := h.open(1)
 				v.send(0, 1, 1, "wait")
-				synctest.Wait()
+				settle()
 				v.cut()
 				v.again()
 				v.write([]byte{wire.Ping})
@@ -88,7 +87,7 @@ func TestAListInPieces(t *testing.T) {
 		v := h.open(1)
 		v.send(0, 1, 1, "wait")
 		v.send(3, 2, 1, "wait")
-		synctest.Wait()
+		settle()
 		v.cut()
 		v.again()
 		v.list(0, stands(0, 1, 0, 1))
@@ -106,7 +105,7 @@ func TestWhatIsNotListedIsReleased(t *testing.T) {
 		v := h.open(1)
 		for slot := range 3 {
 			v.send(slot, uint64(slot+1), 1, "big")
-			synctest.Wait()
+			settle()
 		}
 		v.cut()
 		if !h.Waiting() || h.KeptBytes() != 6000 {
@@ -207,9 +206,9 @@ func TestListsThatBreakARule(t *testing.T) {
 				v := h.open(1)
 				v.send(0, 3, 3, "count")
 				v.send(1, 4, 1, "wait")
-				synctest.Wait()
+				settle()
 				v.ack(0, 1)
-				synctest.Wait()
+				settle()
 				v.cut()
 				v.again()
 				v.list(wire.FlagLast, c.list...)
@@ -235,7 +234,7 @@ func TestACancelInTheList(t *testing.T) {
 		v := h.open(1)
 		v.send(0, 1, 1, "wait")
 		v.send(1, 2, 1, "echo")
-		synctest.Wait()
+		settle()
 		v.cut()
 		list := []wire.ClientSlot{stands(0, 1, 0, 1), stands(1, 2, 0, 1)}
 		list[0].Canceled, list[1].Canceled = true, true
@@ -267,7 +266,7 @@ func TestALargeResultComesAgain(t *testing.T) {
 		v := h.open(1)
 		v.send(0, 1, 9, "big")
 		for range 3 {
-			synctest.Wait()
+			settle()
 			v.cut()
 			v.resume(stands(0, 1, 0, 9))
 			got := v.take()
@@ -294,7 +293,7 @@ func TestResultsWhileThePeerTakesNothing(t *testing.T) {
 		v := h.open(1)
 		v.far.Cut(memnet.Stall)
 		v.send(0, 1, 1000, "much")
-		synctest.Wait()
+		settle()
 		v.cut()
 		v.resume(stands(0, 1, 100, 900))
 		if got := v.take(); len(got) != 202 || got[201] != "0: end." {
@@ -327,7 +326,7 @@ func TestWhatIsReleased(t *testing.T) {
 			{func() { v.cancel(0) }, 0},
 		} {
 			step.act()
-			synctest.Wait()
+			settle()
 			if n := h.KeptBytes(); n != step.kept*2000 {
 				t.Errorf("%d bytes are kept, want %d results", n, step.kept)
 			}
@@ -353,7 +352,7 @@ func TestAcksThatBreakARule(t *testing.T) {
 				v.send(0, 1, 1, "count")
 				v.send(1, 2, 1, "wait")
 				v.send(3, 3, 3, "count")
-				synctest.Wait()
+				settle()
 				act(v)
 				h.broken(name)
 			})
@@ -362,7 +361,7 @@ func TestAcksThatBreakARule(t *testing.T) {
 	withHost(t, commands{"echo": echo}, nil, func(t *testing.T, h *host) {
 		v := h.guest()
 		v.command(0, "echo")
-		synctest.Wait()
+		settle()
 		v.ack(0, 1)
 		h.broken("an ack came on slot 0, where nothing was sent") // it has no session
 	})
@@ -374,13 +373,13 @@ func TestTheNextCommandReleasesTheSlot(t *testing.T) {
 		v := h.open(1)
 		for seq := range uint64(5) {
 			v.send(0, seq+1, 1, "big")
-			synctest.Wait()
+			settle()
 		}
 		if n := h.KeptBytes(); n != 2000 {
 			t.Errorf("%d bytes are kept", n)
 		}
 		v.send(0, 6, 1, "unknown")
-		synctest.Wait()
+		settle()
 		if n := h.KeptBytes(); n != 0 {
 			t.Errorf("%d bytes are kept", n)
 		}
@@ -416,7 +415,7 @@ func TestACommandWaitsForRoom(t *testing.T) {
 		v.expect()
 		v.cut()
 		time.Sleep(time.Minute) // the session ends
-		synctest.Wait()
+		settle()
 		if !errors.Is(err, base.ErrCommandEnded) || h.Running() != 0 {
 			t.Errorf("Send returned %v, %d commands run", err, h.Running())
 		}
@@ -451,9 +450,9 @@ func TestACancelDropsWhatIsNotSent(t *testing.T) {
 				v := h.open(1)
 				v.far.Cut(memnet.Stall)
 				v.send(0, 1, 10_000, "much")
-				synctest.Wait()
+				settle()
 				v.cancel(0)
-				synctest.Wait()
+				settle()
 				v.far.Cut(memnet.None)
 				got := v.take()
 				canceled := "0: unknown, canceled: the command was canceled while the server was running it"
@@ -501,7 +500,7 @@ func TestAListThatBreaksARuleChangesNothing(t *testing.T) {
 				v.send(2, 3, 1, "big")   // likewise
 				v.send(3, 4, 1, "more")  // waits for credit
 				v.send(4, 5, 1, "wait")
-				synctest.Wait()
+				settle()
 				v.cut()
 				v.again()
 				v.list(wire.FlagLast, c.list...)
@@ -531,7 +530,7 @@ func TestWhatWasNotSentWasNotSeen(t *testing.T) {
 		v.expect("0: 1")
 		v.cut()
 		gate <- struct{}{} // the second result is only kept
-		synctest.Wait()
+		settle()
 		v.again()
 		v.list(wire.FlagLast, stands(0, 1, 2, 1))
 		h.broken("of command 1 the client has seen 2 results, of 0 to 1")
@@ -552,7 +551,7 @@ func TestAFailureComesAfterTheResults(t *testing.T) {
 	}}, nil, func(t *testing.T, h *host) {
 		v := h.open(1)
 		v.send(0, 1, 8, "late")
-		synctest.Wait()
+		settle()
 		v.cut()
 		time.Sleep(2 * time.Second)
 		v.resume(stands(0, 1, 0, 8))

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -23,13 +22,13 @@ func TestBrokenRules(t *testing.T) {
 		},
 		"a seq again": {
 			"command 1 came on slot 0 after command 1",
-			func(s *setup) { s.command(0, "echo"); synctest.Wait(); s.extras(0, wire.Extras{Seq: 1}, "echo") },
+			func(s *setup) { s.command(0, "echo"); settle(); s.extras(0, wire.Extras{Seq: 1}, "echo") },
 		},
 		"a lower seq": {
 			"command 7 came on slot 0 after command 9",
 			func(s *setup) {
 				s.extras(0, wire.Extras{Seq: 9}, "echo")
-				synctest.Wait()
+				settle()
 				s.extras(0, wire.Extras{Seq: 7}, "echo")
 			},
 		},
@@ -37,7 +36,7 @@ func TestBrokenRules(t *testing.T) {
 			"command 7 came on slot 0 after command 9",
 			func(s *setup) {
 				s.extras(0, wire.Extras{Seq: 9}, "unknown")
-				synctest.Wait()
+				settle()
 				s.extras(0, wire.Extras{Seq: 7}, "echo")
 			},
 		},
@@ -49,7 +48,7 @@ func TestBrokenRules(t *testing.T) {
 			"1065 acks, cancels, credits and inputs came that say nothing, with 1 commands",
 			func(s *setup) {
 				s.command(0, "echo")
-				synctest.Wait()
+				settle()
 				for range 1065 {
 					s.write(frame(wire.KindCancel, 0, 0, nil))
 				}
@@ -97,12 +96,12 @@ func TestSeqsMayLeaveGaps(t *testing.T) {
 func TestStraysWithinTheirBudget(t *testing.T) {
 	test(t, commands{"echo": echo}, nil, func(t *testing.T, s *setup) {
 		s.command(0, "echo")
-		synctest.Wait()
+		settle()
 		for range 1064 {
 			s.write(frame(wire.KindCredit, 0, 0, []byte{1}))
 		}
 		s.command(0, "echo")
-		synctest.Wait()
+		settle()
 		if ends := s.ends(); len(ends) > 0 {
 			t.Errorf("the connection ended by %v", ends)
 		}

@@ -8,8 +8,10 @@ import (
 	"github.com/cmdstream/cmdstream/base"
 )
 
-// run runs a command, to whatever end.
-func (x *command[T]) run() {
+// run runs a command, to whatever end. t says who does. It
+// returns true if the caller, who was the leader before, still is; false: it may be, if
+// the turn has not ended.
+func (x *command[T]) run(t turn) (leads bool) {
 	var cmd base.Cmd[T]
 	seq, returned, refused := x.seq, false, false
 	defer x.session.finish(x)
@@ -19,7 +21,7 @@ func (x *command[T]) run() {
 			x.broken(seq, cmd, recover())
 		}
 	}()
-	failure := x.start(seq)
+	failure := x.start(seq, t)
 	if failure == nil {
 		cmd, failure = x.decode()
 		if refused = failure != nil && failure.Code != base.ErrBusy; refused {
@@ -28,7 +30,7 @@ func (x *command[T]) run() {
 	}
 	if failure == nil {
 		x.cmd = cmd
-		failure = x.conclude(seq, x.session.handler.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+		leads, failure = x.invoke(seq, cmd, t)
 	}
 	if failure != nil {
 		x.end(seq, failure)
@@ -39,6 +41,32 @@ func (x *command[T]) run() {
 		conn.Settle(time.Second)
 		conn.Fail(failure)
 	}
+	return leads
+}
+
+// invoke runs the command itself. It returns true if the caller, who was the leader
+// before, still is.
+func (x *command[T]) invoke(seq base.Seq, cmd base.Cmd[T], t turn) (leads bool, failure *base.Error) {
+	h := x.session.handler
+	var slow *pace
+	var began int64
+	if t.role != nil {
+		if slow = h.paces.slow(cmd); slow != nil {
+			t.pass()
+			began = h.watchdog.now()
+		}
+	}
+	failure = x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+	if slow != nil {
+		x.mu.Lock()
+		flushed := x.flushed
+		x.mu.Unlock()
+		if !flushed {
+			slow.ranApart(time.Duration(h.watchdog.now() - began))
+		}
+		return false, failure
+	}
+	return h.ran(t, cmd), failure
 }
 
 // broken ends a command whose code panicked with v, or ended its goroutine.

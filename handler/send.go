@@ -34,6 +34,7 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 		if err != transport.ErrNoRoom {
 			return err
 		}
+		x.pass()
 		if err := x.link.Room(&x.ctx); err != nil {
 			return cmp.Or(x.check(seq), err)
 		}
@@ -50,12 +51,22 @@ func (x *command[T]) takeCredit(seq base.Seq) error {
 			x.mu.Unlock()
 			return nil
 		}
+		t := x.turn
 		x.mu.Unlock()
 		if err != nil {
 			return err
 		}
+		t.pass()
 		<-x.wake
 	}
+}
+
+// pass has another goroutine read the connection: the command is about to wait.
+func (x *command[T]) pass() {
+	x.mu.Lock()
+	t := x.turn
+	x.mu.Unlock()
+	t.pass()
 }
 
 // addCredit gives back the credit of n results that were not sent.
@@ -135,9 +146,11 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		x.ended = true
 		x.endInputs()
 	}
+	crowd := flush && x.session.crowd()
+	x.flushed = x.flushed || crowd
 	x.mu.Unlock()
 	if flush {
-		conn.Flush(x.session.crowd())
+		conn.Flush(crowd)
 	}
 	if large {
 		return x.sendLarge(conn, seq)
@@ -148,6 +161,7 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 // sendLarge waits until a large result is written. If the command ends before,
 // the result is given up by whoever ended it.
 func (x *command[T]) sendLarge(conn *transport.Conn, seq base.Seq) error {
+	x.pass()
 	err := conn.Wait(context.Background(), &x.message)
 	x.mu.Lock()
 	defer x.mu.Unlock()

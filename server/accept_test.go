@@ -52,7 +52,7 @@ func TestAcceptGoesOnWithoutFileDescriptors(t *testing.T) {
 		go func() { served <- h.Serve(l) }()
 		h.echoes(first)
 		time.Sleep(10 * s)
-		synctest.Wait()
+		settle()
 		for i, want := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000} {
 			if got := l.calls[i+1].Sub(l.calls[i]); got != want*time.Millisecond {
 				t.Errorf("wait %d was %v, want %v ms", i, got, want)
@@ -80,7 +80,7 @@ func TestTheBackoffOfAcceptStartsAnew(t *testing.T) {
 		h.l = l.Listener
 		h.client()
 		time.Sleep(s)
-		synctest.Wait()
+		settle()
 		if n := len(l.calls); n != 6 || l.calls[5].Sub(l.calls[4]) != 5*time.Millisecond {
 			t.Errorf("%d calls, at %v", n, l.calls)
 		}
@@ -129,7 +129,7 @@ func TestTwoListeners(t *testing.T) {
 		first, l := h.l, memnet.Listen()
 		served := make(chan error, 1)
 		go func() { served <- h.Serve(l) }()
-		synctest.Wait()
+		settle()
 		h.echoes(h.client())
 		h.l = l
 		h.echoes(h.client())
@@ -168,13 +168,13 @@ func TestListenAndServe(t *testing.T) {
 func TestNoFirstClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{FirstConnTimeout: 5 * s}, nil)
-		time.Sleep(5*s - 1)
+		time.Sleep(5*s - 10*time.Millisecond)
 		select {
 		case err := <-h.served:
 			t.Fatal(err)
 		default:
 		}
-		time.Sleep(time.Nanosecond)
+		time.Sleep(10 * time.Millisecond)
 		h.expectServed(server.ErrNoClient)
 		if err := h.Serve(memnet.Listen()); !errors.Is(err, server.ErrNoClient) {
 			t.Errorf("Serve returned %v then", err)
@@ -212,7 +212,7 @@ func TestAConnectionThatComesWithTheEnd(t *testing.T) {
 		near, far := memnet.Pipe()
 		served := make(chan error, 1)
 		go func() { served <- h.Serve(&late{memnet.Listen(), far}) }()
-		synctest.Wait()
+		settle()
 		h.Close()
 		if !isClosed(near) {
 			t.Error("it was not closed")

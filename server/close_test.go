@@ -48,7 +48,7 @@ func TestShutdownDrains(t *testing.T) {
 			t.Errorf("the running command ended by %v", err)
 		}
 		<-busy.Done()
-		if err := <-shut; err != nil || time.Since(began) != s {
+		if err := <-shut; err != nil || time.Since(began).Round(10*time.Millisecond) != s {
 			t.Errorf("Shutdown returned %v after %v", err, time.Since(began))
 		}
 	})
@@ -61,9 +61,9 @@ func TestShutdownRejectsCommandsOfClientsThatStay(t *testing.T) {
 		sayHello(t, conn)
 		shut := make(chan error, 1)
 		go func() { shut <- h.Shutdown(t.Context()) }()
-		synctest.Wait()
+		settle()
 		conn.Write([]byte{byte(wire.KindCommand) << 4, 0, 5, 'e', 'c', 'h', 'o', '\n'})
-		synctest.Wait()
+		settle()
 		b := make([]byte, 1000)
 		n, _ := conn.Read(b)
 		if answer := string(b[:n]); b[0] != byte(wire.KindGoaway)<<4 || !strings.Contains(answer, "draining") || strings.Contains(answer, "echo") {
@@ -86,9 +86,9 @@ func TestAHelloDuringShutdown(t *testing.T) {
 		h := start(t, server.Conf[World]{FullRetryAfter: 7 * s}, commands{"slow": slow})
 		running := h.run(h.client(), "slow")
 		late := h.dial()
-		synctest.Wait() // it is accepted
+		settle() // it is accepted
 		go h.Shutdown(t.Context())
-		synctest.Wait()
+		settle()
 		if hello := sayHello(t, late); hello.Status != wire.StatusDraining || hello.RetryAfter != 7000 {
 			t.Errorf("got %+v", hello)
 		}
@@ -200,7 +200,7 @@ func TestCloseInEveryState(t *testing.T) {
 		b := wire.AppendExtras(nil, wire.Extras{Credit: 1 << 20})
 		b = append(b, name+"\n"...)
 		conn.Write(append(wire.AppendHeader(nil, wire.Header{Kind: wire.KindCommand, Flags: wire.FlagExtras, Length: len(b)}), b...))
-		synctest.Wait()
+		settle()
 	}
 	for name, c := range map[string]struct {
 		conf  server.Conf[World]
@@ -252,7 +252,7 @@ func TestCloseInEveryState(t *testing.T) {
 			state: func(h *house) {
 				conn := tls.Client(h.dial(), clientConf)
 				go conn.Handshake()
-				synctest.Wait()
+				settle()
 			},
 		},
 		"TLS, half a handshake": {
@@ -278,7 +278,7 @@ func TestCloseInEveryState(t *testing.T) {
 					return nil
 				}})
 				c.state(h)
-				synctest.Wait()
+				settle()
 				began := time.Now()
 				err := h.Close()
 				if took := time.Since(began); took > time.Second {
@@ -289,7 +289,7 @@ func TestCloseInEveryState(t *testing.T) {
 				}
 				h.expectServed(server.ErrClosed)
 				close(hold)
-				synctest.Wait()
+				settle()
 				for range 2 {
 					if err := h.Close(); err != nil {
 						t.Errorf("the second Close returned %v", err)
@@ -304,7 +304,7 @@ func TestAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{}, nil)
 		conn := h.dial()
-		synctest.Wait()
+		settle()
 		h.Close()
 		if !isClosed(conn) {
 			t.Error("a connection is open")

@@ -69,7 +69,7 @@ func TestLostConnections(t *testing.T) {
 			conn := h.dial()
 			sayHello(t, conn)
 			c.cut(conn)
-			synctest.Wait()
+			settle()
 			if len(all) != i+1 || all[i].addr.String() != conn.LocalAddr().String() || !errors.Is(all[i].err, c.want) {
 				t.Errorf("%d: got %v", i, all)
 			}
@@ -78,7 +78,7 @@ func TestLostConnections(t *testing.T) {
 		h.dial().Close()
 		h.client()
 		h.Close()
-		synctest.Wait()
+		settle()
 		if len(all) != 3 {
 			t.Errorf("got %v", all)
 		}
@@ -100,7 +100,7 @@ func TestLostConnCallbackMayMisbehave(t *testing.T) {
 					c := h.client() // the place of the one before is free
 					h.echoes(c)
 					c.Close()
-					synctest.Wait()
+					settle()
 				}
 				close(hold)
 				if name == "panic" {

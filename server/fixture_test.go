@@ -152,7 +152,7 @@ func startWith(t *testing.T, conf server.Conf[World], codec server.Codec[World])
 	h.l.OnDial(func(_, far *memnet.Conn) { h.far.Store(far) })
 	go func() { h.served <- s.Serve(h.l) }()
 	t.Cleanup(func() { s.Close() })
-	synctest.Wait()
+	settle()
 	return h
 }
 
@@ -202,14 +202,14 @@ func (h *house) run(c *client.Client[World], name string) <-chan error {
 		_, err := c.Do(context.Background(), cmd(name))
 		done <- err
 	}()
-	synctest.Wait()
+	settle()
 	return done
 }
 
 // expectServed checks what Serve has returned, and that it has.
 func (h *house) expectServed(want error) {
 	h.t.Helper()
-	synctest.Wait()
+	settle()
 	select {
 	case err := <-h.served:
 		if !errors.Is(err, want) {
@@ -223,7 +223,7 @@ func (h *house) expectServed(want error) {
 // expectLog checks that a line of the log, and one only, has all the words.
 func (h *house) expectLog(words ...string) {
 	h.t.Helper()
-	synctest.Wait()
+	settle()
 	n := 0
 lines:
 	for line := range strings.Lines(h.log.String()) {
@@ -304,4 +304,11 @@ func countLines(l *log, word string) (n int) {
 		}
 	}
 	return n
+}
+
+// settle waits until nothing happens any more: at most one command can have held up
+// others, and only for a moment.
+func settle() {
+	time.Sleep(2 * time.Millisecond)
+	synctest.Wait()
 }

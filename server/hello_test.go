@@ -29,7 +29,7 @@ func TestOneClientTooMany(t *testing.T) {
 		h.expectLog("WARN", "ended in its hello", "as many clients as it takes")
 		h.echoes(first)
 		second.Close()
-		synctest.Wait()
+		settle()
 		h.echoes(h.client())
 		h.echoes(first)
 	})
@@ -63,12 +63,12 @@ func TestPlacesAreFreed(t *testing.T) {
 				t.Fatalf("got status %d", hello.Status)
 			}
 			conn.Close()
-			synctest.Wait()
+			settle()
 			gone := h.dial()
 			b, _ := wire.AppendClientHello(nil, wire.ClientHello{})
 			gone.Write(b)
 			gone.Close()
-			synctest.Wait()
+			settle()
 		}
 		h.echoes(h.client())
 	})
@@ -157,7 +157,7 @@ func TestHellosHaveALimitOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{WorkersCount: 1, MaxHellos: 2}, nil)
 		silent := []*memnet.Conn{h.dial(), h.dial()}
-		synctest.Wait()
+		settle()
 		if third := h.dial(); !isClosed(third) {
 			t.Error("the third one was not closed")
 		}
@@ -166,7 +166,7 @@ func TestHellosHaveALimitOfTheirOwn(t *testing.T) {
 			t.Errorf("got status %d", hello.Status)
 		}
 		silent[0].Close()
-		synctest.Wait()
+		settle()
 		h.echoes(h.client()) // there is room for a hello, and the one place is free
 		time.Sleep(10 * s)
 		if !isClosed(silent[1]) {

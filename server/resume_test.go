@@ -171,7 +171,7 @@ func (r *raw) expect(frames ...string) {
 // quiet checks that nothing more comes.
 func (r *raw) quiet() {
 	r.h.t.Helper()
-	synctest.Wait()
+	settle()
 	r.nc.SetReadDeadline(time.Now())
 	defer r.nc.SetReadDeadline(time.Time{})
 	if n, _ := r.nc.Read(make([]byte, 1)); n > 0 {
@@ -213,7 +213,7 @@ func TestResultsGoOn(t *testing.T) {
 		r.command(0, 1, 2, "five")
 		r.command(3, 2, 9, "fail")
 		r.command(5, 3, 1, "echo")
-		synctest.Wait()
+		settle()
 		r.resume(saw(0, 1, 1, 1), saw(3, 2, 0, 9), saw(5, 3, 0, 1))
 		r.expect("list 0:true 3:true 5:true", "0: 2+", "3: 1+", "3: failed exec", "5: echo.")
 		r.quiet() // no credit
@@ -307,7 +307,7 @@ func TestACanceledCommandInTheList(t *testing.T) {
 		r := h.open()
 		r.command(0, 1, 1, "wait")
 		r.command(1, 2, 9, "big")
-		synctest.Wait()
+		settle()
 		canceled := saw(0, 1, 0, 1)
 		canceled.Canceled = true
 		ended := saw(1, 2, 0, 9)
@@ -334,7 +334,7 @@ func TestAServerKeepsNoMoreThanItWill(t *testing.T) {
 		h := start(t, server.Conf[World]{Sessions: server.Sessions{MaxBytes: 5000}}, commands{"big": numbers(4, 2000), "small": numbers(4, 10)})
 		r := h.open()
 		r.command(0, 1, 100, "big")
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.KeptBytes != 4006 {
 			t.Errorf("got %+v", s)
 		}
@@ -350,14 +350,14 @@ func TestAServerKeepsNoMoreThanItWill(t *testing.T) {
 		if got := r.next(); !strings.HasPrefix(got, "0: 4x") {
 			t.Errorf("got %.10q", got)
 		}
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.KeptBytes != 2003 {
 			t.Errorf("got %+v", s)
 		}
 		r.number(wire.KindAck, 0, 4) // also when it has ended
 		r.command(1, 2, 100, "small")
 		r.expect("1: 1xxxxxxxxxx+", "1: 2xxxxxxxxxx+", "1: 3xxxxxxxxxx+", "1: 4xxxxxxxxxx.")
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.KeptBytes != 0 {
 			t.Errorf("got %+v", s)
 		}
@@ -395,12 +395,12 @@ func TestAllSessionsTogetherAreBounded(t *testing.T) {
 		first.command(0, 1, 1, "big")
 		first.next()
 		first.nc.Close()
-		synctest.Wait()
+		settle()
 		second := &raw{h: h, session: wire.Session{ID: wire.SessionID{8}, Epoch: 1}}
 		second.connect(wire.StatusOK)
 		second.command(0, 1, 1, "big")
 		second.next()
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.SessionsEvicted != 1 || s.Sessions != 1 || s.KeptBytes != 2003 {
 			t.Errorf("got %+v", s)
 		}
@@ -437,7 +437,7 @@ func TestACancelOfALargeResult(t *testing.T) {
 		}})
 		r := h.open()
 		r.command(0, 1, 9, "big")
-		synctest.Wait() // the connection is full of it
+		settle() // the connection is full of it
 		r.frame(wire.KindCancel, 0, 0, nil)
 		for range 1000 {
 			if r.next() == "0: unknown canceled" {
@@ -459,12 +459,12 @@ func TestAResumeThatGoesNoFurther(t *testing.T) {
 		first := &raw{h: h, session: wire.Session{ID: wire.SessionID{1}, Epoch: 1}}
 		first.connect(wire.StatusOK)
 		first.nc.Close()
-		synctest.Wait()
+		settle()
 		r := h.open() // in its place
 		r.command(0, 1, 1, "wait")
-		synctest.Wait()
+		settle()
 		r.nc.Close()
-		synctest.Wait()
+		settle()
 		other := h.client() // takes the only place
 		first.resume()      // and this one that beyond
 		first.expect("list")
@@ -476,7 +476,7 @@ func TestAResumeThatGoesNoFurther(t *testing.T) {
 		}
 		other.Close()
 		first.nc.Close()
-		synctest.Wait()
+		settle()
 		r.resume(saw(0, 1, 0, 1))
 		r.expect("list 0:true")
 		r.nc.Close()
@@ -494,9 +494,9 @@ func TestAnOpeningThatFails(t *testing.T) {
 		nc := h.dial()
 		b, _ := wire.AppendClientHello(nil, wire.ClientHello{Session: &wire.Session{ID: wire.SessionID{1}, Epoch: 1}})
 		nc.Write(b[:len(b)-1])
-		synctest.Wait()
+		settle()
 		nc.Cut(memnet.RST)
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.Sessions != 0 || s.FailedHellos != 1 || s.Connections != 0 {
 			t.Errorf("got %+v", s)
 		}
@@ -595,7 +595,7 @@ func TestBrokenInputs(t *testing.T) {
 		}, "after the last one"},
 		"more than were sent": {func(r *raw) {
 			r.input(0, "x")
-			synctest.Wait()
+			settle()
 			r.resume(saw(0, 1, 0, 1))
 		}, "has got 1 inputs, the client says to have sent 0"},
 	} {
@@ -632,7 +632,7 @@ func TestInputsThatFailTheirCommand(t *testing.T) {
 				t.Errorf("%.10q: got %.30q, want %.30q", test.input, got, test.want)
 			}
 		}
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.Bytes != 0 || s.NoMemory != 1 || s.Panics != 1 {
 			t.Errorf("got %+v", s)
 		}
@@ -656,7 +656,7 @@ func TestInputsEndWithTheirCommand(t *testing.T) {
 		r.command(0, 1, 1, "run")
 		r.input(0, "first")
 		r.input(0, strings.Repeat("x", 10_000))
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.Bytes != 10_001 {
 			t.Errorf("got %+v", s)
 		}
@@ -665,7 +665,7 @@ func TestInputsEndWithTheirCommand(t *testing.T) {
 		if err := <-ends; !errors.Is(err, base.ErrCommandEnded) {
 			t.Errorf("got %v", err)
 		}
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.Bytes != 0 {
 			t.Errorf("got %+v", s)
 		}
@@ -743,7 +743,7 @@ func TestTheOldReaderEndsFirst(t *testing.T) {
 			return lingering{transport.Framed(o), gate}
 		}}, nil)
 		r := h.open()
-		synctest.Wait() // the server reads
+		settle() // the server reads
 		go func() {
 			time.Sleep(3 * time.Second)
 			close(gate)

@@ -54,7 +54,7 @@ func (h *house) session(conf client.Conf) *sessionClient {
 func (l *sessionClient) cut() {
 	l.block.Store(true)
 	l.last.Load().Cut(memnet.RST)
-	synctest.Wait()
+	settle()
 }
 
 func (l *sessionClient) mend() { l.block.Store(false) }
@@ -166,7 +166,7 @@ func TestAClientsCloseEndsItsSession(t *testing.T) {
 		h.run(c.Client, "wait")
 		c.Close()
 		<-ended
-		synctest.Wait()
+		settle()
 		if s := h.Stats(); s.Sessions != 0 || s.Running != 0 || s.Connections != 0 {
 			t.Errorf("got %+v", s)
 		}

@@ -86,7 +86,7 @@ func TestConnectionsThatAreCounted(t *testing.T) {
 		sayHello(t, cut)
 		cut.Cut(memnet.RST)
 		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		settle()
 		s := h.Stats()
 		if s.Idle != 1 || s.SlowReaders != 1 || s.Breaches != 1 || s.FailedHellos != 1 || s.Floods != 0 || s.Connections != 0 || s.Running != 0 {
 			t.Errorf("got %+v", s)
@@ -123,7 +123,7 @@ func TestBadBodiesAreCounted(t *testing.T) {
 		} {
 			nc.Write(wire.AppendHeader(nil, wire.Header{Kind: wire.KindCommand, Flags: f.flags, Slot: uint64(n), Length: len(f.body)}))
 			nc.Write(f.body)
-			synctest.Wait()
+			settle()
 			if s := h.Stats(); s.BadBodies != uint64(n+1) || s.Breaches != 0 {
 				t.Errorf("after %d: %+v", n+1, s)
 			}

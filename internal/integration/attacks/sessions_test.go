@@ -128,6 +128,7 @@ func (a *arena) lost(c command) (*links, <-chan error) {
 	}
 	done := a.start(honest, c)
 	n.sever()
+	a.until(func() bool { return a.server.Stats().DetachedSessions == 1 })
 	return n, done
 }
 

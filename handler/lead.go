@@ -1,0 +1,282 @@
+package handler
+
+import (
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// Reading a connection is a role, and the goroutine that has it is the connection's
+// leader. It runs the commands that it reads itself, one after another, for as long
+// as they are quick: then no command costs a switch to another goroutine. It hands
+// the role to another goroutine of the pool, and so the command that it runs has its
+// goroutine to itself,
+//
+//   - before a command whose type takes long, as those before it have shown, or whose
+//     body is large;
+//   - when it has lately spent more than maxDebt on commands;
+//   - when the command is about to wait, in Send or Receive;
+//   - when the watchdog finds that it has run for tooLong.
+//
+// So whatever a command does, it holds up those behind it by less than 2 ms.
+const (
+	lookEvery  = time.Millisecond       // of the watchdog
+	tooLong    = 200 * time.Microsecond // of one command
+	maxDebt    = 400 * time.Microsecond // of a leader; a tenth of the time that passes repays it
+	quick      = 20 * time.Microsecond  // of a type, on average
+	switchCost = 2 * time.Microsecond   // of a command that is handed over, roughly: as much is no debt
+	stopDebt   = 3 * time.Millisecond   // of a leader that had to be stopped
+)
+
+// role is a connection's reading role. All but busy, watched and missed is the
+// leader's.
+type role struct {
+	conn   *transport.Conn
+	follow func() // has another goroutine lead
+
+	// busy is when the leader began to run a command, in nanoseconds of the
+	// watchdog's clock, and never twice the same; 0: it runs none. Who sets it
+	// back to 0 has the role.
+	busy    atomic.Int64
+	watched atomic.Bool // by the watchdog
+	missed  int         // how often the watchdog has found the leader to run nothing; under its mu
+
+	clock  int64         // the last time that is known
+	debt   time.Duration // spent on commands, beyond switchCost for each
+	repaid int64         // when that was last looked at
+}
+
+// turn is a command that the leader runs itself; the zero turn is one that has a
+// goroutine to itself from the start.
+type turn struct {
+	role  *role
+	began int64
+}
+
+// end ends the turn. It returns true if the caller is the leader now.
+func (t turn) end() bool { return t.role != nil && t.role.busy.CompareAndSwap(t.began, 0) }
+
+// pass hands the role to another goroutine, if the turn has not ended.
+func (t turn) pass() {
+	if t.end() {
+		t.role.follow()
+	}
+}
+
+// lead reads the connection, and runs what comes, until another goroutine has taken
+// the role over, or the connection has ended.
+func (c *Conn[T]) lead() {
+	var now turn
+	defer func() { now.pass() }() // where a command has ended this goroutine
+	for {
+		if err := c.conn.Read(&c.message); err != nil {
+			c.lost(err)
+			return
+		}
+		x, err := c.receive(&c.message)
+		switch {
+		case err != nil:
+			c.lost(c.conn.Fail(err))
+			return
+		case x == nil:
+			continue
+		case !c.mayRun(x):
+			c.follow()
+			x.run(turn{})
+			return
+		}
+		now = c.begin()
+		if !x.run(now) && !now.end() {
+			return
+		}
+	}
+}
+
+// mayRun tells whether the leader itself may run a command, as far as its type is of no
+// concern.
+func (c *Conn[T]) mayRun(x *command[T]) bool {
+	c.clock = max(c.clock, c.handler.watchdog.since(c.conn.At()))
+	if passed := time.Duration(c.clock - c.repaid); c.debt > 0 && passed > switchCost {
+		c.debt -= passed / 10
+		c.repaid = c.clock
+	}
+	return c.debt < maxDebt && len(x.body) <= keepBody
+}
+
+// owe adds to the debt.
+func (r *role) owe(d time.Duration) {
+	if r.debt <= 0 {
+		r.debt, r.repaid = 0, r.clock
+	}
+	r.debt += d
+}
+
+// begin begins a turn.
+func (c *Conn[T]) begin() turn {
+	c.clock++
+	t := turn{&c.role, c.clock}
+	c.busy.Store(t.began) // from now on another may be the leader
+	if !c.watched.Load() {
+		c.handler.watchdog.watch(&c.role)
+	}
+	return t
+}
+
+// ran ends the turn of a command that has returned, and notes how long it took. It
+// returns true if the caller is still the leader.
+func (h *Handler[T]) ran(t turn, cmd base.Cmd[T]) (leads bool) {
+	if t.role == nil {
+		return false
+	}
+	leads = t.end()
+	now := h.watchdog.now()
+	took := time.Duration(now - t.began)
+	h.paces.ran(cmd, took, !leads)
+	if leads {
+		t.role.clock = now
+		if took > switchCost {
+			t.role.owe(min(took, maxDebt))
+		}
+	}
+	return leads
+}
+
+// watchdog ends the turns that take too long. It looks only while there are some.
+type watchdog struct {
+	start time.Time
+	timer *time.Timer
+
+	mu    sync.Mutex // protects what follows
+	roles []*role
+	long  []turn
+}
+
+func newWatchdog() *watchdog {
+	w := &watchdog{start: time.Now()}
+	w.timer = time.AfterFunc(time.Hour, w.look)
+	w.timer.Stop()
+	return w
+}
+
+func (w *watchdog) now() int64               { return int64(time.Since(w.start)) }
+func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.start)) }
+
+// watch has a role looked at, until it runs nothing for a while.
+func (w *watchdog) watch(r *role) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.watched.Store(true)
+	r.missed = 0
+	w.roles = append(w.roles, r)
+	if len(w.roles) == 1 {
+		w.timer.Reset(lookEvery)
+	}
+}
+
+// look is called by the timer.
+func (w *watchdog) look() {
+	w.mu.Lock()
+	now := w.now()
+	kept := w.roles[:0]
+	for _, r := range w.roles {
+		began := r.busy.Load()
+		if began == 0 {
+			r.missed++
+		} else if r.missed = 0; now-began >= int64(tooLong) {
+			w.long = append(w.long, turn{r, began})
+		}
+		if r.missed > 3 {
+			r.watched.Store(false)
+			if r.busy.Load() == 0 { // else it has begun just now, and counts on being watched
+				continue
+			}
+			r.watched.Store(true)
+			r.missed = 0
+		}
+		kept = append(kept, r)
+	}
+	clear(w.roles[len(kept):])
+	w.roles = kept
+	if len(kept) > 0 {
+		w.timer.Reset(lookEvery)
+	}
+	for _, t := range w.long {
+		if t.end() {
+			t.role.owe(stopDebt)
+			t.role.follow()
+		}
+	}
+	clear(w.long)
+	w.long = w.long[:0]
+	w.mu.Unlock()
+}
+
+// paces knows the types of commands that take long.
+type paces struct {
+	known atomic.Int64 // how many there are in types
+	types sync.Map     // from reflect.Type to *pace
+}
+
+// pace is how long commands of one type take. What two goroutines count at once may be
+// lost: it does no harm.
+type pace struct {
+	average atomic.Int64 // of those that a leader has run, in nanoseconds: a moving average
+	apart   atomic.Int64 // the type is slow until so many in a row have not been tooLong
+}
+
+// provenAfter is how many commands of a slow type must be quick before a leader runs one
+// again.
+const provenAfter = 256
+
+// slow returns the pace of a command's type, if that is slow; else nil.
+func (p *paces) slow(cmd any) *pace {
+	if p.known.Load() == 0 {
+		return nil
+	}
+	if v, ok := p.types.Load(reflect.TypeOf(cmd)); ok && v.(*pace).apart.Load() > 0 {
+		return v.(*pace)
+	}
+	return nil
+}
+
+// ranApart notes how long a command of a slow type has taken.
+func (p *pace) ranApart(took time.Duration) {
+	if took < tooLong {
+		p.apart.Add(-1)
+	} else {
+		p.apart.Store(provenAfter)
+	}
+}
+
+// ran notes how long a command has taken that a leader ran; stopped says that it took
+// so long that another has become the leader.
+func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
+	if took <= quick && p.known.Load() == 0 {
+		return
+	}
+	key := reflect.TypeOf(cmd)
+	v, ok := p.types.Load(key)
+	if !ok {
+		if took <= quick {
+			return
+		}
+		if v, ok = p.types.LoadOrStore(key, new(pace)); !ok {
+			p.known.Add(1)
+		}
+	}
+	this := v.(*pace)
+	average := this.average.Load()
+	average += (int64(min(took, tooLong)) - average) / 16 // one may have lost its processor for a while
+	switch {
+	case stopped || average > int64(quick):
+		this.apart.Store(provenAfter)
+		average = int64(quick) / 2
+	case average < int64(quick)/8 && p.types.CompareAndDelete(key, v):
+		p.known.Add(-1)
+	}
+	this.average.Store(average)
+}

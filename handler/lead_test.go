@@ -1,0 +1,187 @@
+package handler_test
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// atOnce checks what has come by now, in any order.
+func (p *peer) atOnce(want ...string) {
+	p.t.Helper()
+	synctest.Wait()
+	p.mu.Lock()
+	got := p.heard
+	p.heard = nil
+	p.mu.Unlock()
+	slices.Sort(got)
+	p.compare(got, want)
+}
+
+// Whatever commands do, one that has come with them is held up by less than 2 ms.
+func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
+	sleep := func(d time.Duration) func(c call) error {
+		return func(c call) error {
+			time.Sleep(d)
+			return c.last("slept")
+		}
+	}
+	// Of each n are sent, and they may be of so many types.
+	for _, many := range []struct {
+		name     string
+		n, types int
+		exec     func(c call) error
+	}{
+		{"one that waits for ever", 1, 1, waiter},
+		{"fifteen thousand that wait for ever", 15000, 1, waiter},
+		{"two hundred that wait for ever, of as many types", 200, 200, waiter},
+		{"a hundred of 0.9 ms", 100, 1, sleep(900 * time.Microsecond)},
+		{"a hundred of 0.9 ms, of as many types", 100, 100, sleep(900 * time.Microsecond)},
+		{"a thousand of 150 us", 1000, 1, sleep(150 * time.Microsecond)},
+		{"a thousand of 150 us, of a hundred types", 1000, 100, sleep(150 * time.Microsecond)},
+		{"ten thousand of 15 us", 10000, 1, sleep(15 * time.Microsecond)},
+		{"a quick one after each that waits", 2000, 2, nil},
+	} {
+		t.Run(many.name, func(t *testing.T) {
+			var decoded atomic.Int64
+			test(t, commands{"echo": echo}, func(s *setup) {
+				s.conf.MaxInFlight, s.conf.MaxRunning = 1<<15, 1<<15
+				s.decode = func(string) (base.Cmd[World], error) {
+					next := int(decoded.Add(1))
+					exec := many.exec
+					if exec == nil {
+						if exec = waiter; next%2 == 0 {
+							exec = echo
+						}
+					}
+					return ofType(next%many.types, cmd{"", exec}), nil
+				}
+			}, func(t *testing.T, s *setup) {
+				var b []byte
+				for slot := range many.n {
+					b = append(b, frame(wire.KindCommand, 0, slot, []byte("x"))...)
+				}
+				s.write(append(b, frame(wire.KindCommand, 0, many.n, []byte("echo"))...))
+				time.Sleep(2*time.Millisecond - 1)
+				synctest.Wait()
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if got := slices.Contains(s.heard, fmt.Sprintf("%d: echo.", many.n)); !got {
+					t.Errorf("after 2 ms the last command has not been answered, only %d others", len(s.heard))
+				}
+			})
+		})
+	}
+}
+
+// ofType returns a command of one of 200 types.
+func ofType(n int, c cmd) base.Cmd[World] {
+	switch n % 8 {
+	default:
+		return kind[[0]byte](n/8, c)
+	case 1:
+		return kind[[1]byte](n/8, c)
+	case 2:
+		return kind[[2]byte](n/8, c)
+	case 3:
+		return kind[[3]byte](n/8, c)
+	case 4:
+		return kind[[4]byte](n/8, c)
+	case 5:
+		return kind[[5]byte](n/8, c)
+	case 6:
+		return kind[[6]byte](n/8, c)
+	case 7:
+		return kind[[7]byte](n/8, c)
+	}
+}
+
+type typed[A, B any] struct {
+	cmd
+	_ [0]A
+	_ [0]B
+}
+
+func kind[A any](n int, c cmd) base.Cmd[World] {
+	switch n % 5 {
+	default:
+		return further[A, int8](n/5, c)
+	case 1:
+		return further[A, int16](n/5, c)
+	case 2:
+		return further[A, int32](n/5, c)
+	case 3:
+		return further[A, int64](n/5, c)
+	case 4:
+		return further[A, int](n/5, c)
+	}
+}
+
+func further[A, B any](n int, c cmd) base.Cmd[World] {
+	switch n % 5 {
+	default:
+		return typed[A, [1]B]{cmd: c}
+	case 1:
+		return typed[A, [2]B]{cmd: c}
+	case 2:
+		return typed[A, [3]B]{cmd: c}
+	case 3:
+		return typed[A, [4]B]{cmd: c}
+	case 4:
+		return typed[A, [5]B]{cmd: c}
+	}
+}
+
+// A command that waits in Send or Receive holds up nobody.
+func TestACommandThatWaitsHoldsUpNobody(t *testing.T) {
+	withHost(t, commands{"echo": echo, "repeat": repeat, "two": func(c call) error {
+		if err := c.send("1"); err != nil {
+			return err
+		}
+		return c.last("2")
+	}}, nil, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(0, "two") // with credit for one
+		v.command(1, "echo")
+		v.atOnce("0: 1", "1: echo.")
+		v.command(1, "repeat")
+		v.command(2, "echo")
+		v.atOnce("2: echo.")
+	})
+}
+
+// A command that ends its goroutine has its connection read by another.
+func TestALeaderMayLeave(t *testing.T) {
+	test(t, commands{"echo": echo, "exit": func(call) error { runtime.Goexit(); return nil }}, nil, func(t *testing.T, s *setup) {
+		for range 3 {
+			s.write(append(frame(wire.KindCommand, 0, 0, []byte("exit")), frame(wire.KindCommand, 0, 1, []byte("echo"))...))
+			s.atOnce("0: failed, panic: the command ended its goroutine by runtime.Goexit", "1: echo.")
+		}
+	})
+}
+
+// The loss of a connection is noticed while its leader runs a command.
+func TestTheLossIsNoticedMeanwhile(t *testing.T) {
+	canceled := false
+	test(t, commands{"wait": func(c call) error {
+		<-c.ctx.Done()
+		canceled = true
+		return nil
+	}}, nil, func(t *testing.T, s *setup) {
+		s.command(0, "wait")
+		synctest.Wait()
+		s.peer.conn.Close()
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if !canceled {
+			t.Error("the command runs on")
+		}
+	})
+}
