@@ -90,7 +90,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, 
 	flush, err := conn.Append(&s.message)
 	for err == transport.ErrNoRoom {
 		if err = conn.Room(waiting.ctx()); err == nil {
-			s.message.Timeout = left(s.until)
+			s.message.Timeout = left(c.time(s.until))
 			flush, err = conn.Append(&s.message)
 		}
 	}
@@ -136,8 +136,8 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn, waiting *patience) e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, k.deadline, max(k.credit, 1)
-	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, until
+	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, s.link.client.moment(k.deadline), max(k.credit, 1)
+	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, s.link.client.moment(until)
 	s.inputs = k.inputs
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/delegate"
@@ -35,6 +36,7 @@ type Client[T any] struct {
 	dialer    Dialer
 	redialer  *delegate.Redialer // makes new links; nil: the client does not reconnect
 	wheel     *wheel.Wheel
+	start     time.Time
 	memory    memory // of results
 
 	lastSeq    atomic.Int64
@@ -200,7 +202,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 		return nil, err
 	}
 	c := &Client[T]{
-		codec: codec, conf: conf, wheel: wheel.New(), memory: memory{limit: int64(conf.MaxBytes)},
+		codec: codec, conf: conf, wheel: wheel.New(), start: time.Now(), memory: memory{limit: int64(conf.MaxBytes)},
 		giveUp: make(chan struct{}), redial: make(chan error, 1),
 		done:  make(chan struct{}),
 		links: make(map[*link[T]]struct{}), changed: make(chan struct{}),

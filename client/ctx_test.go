@@ -165,6 +165,13 @@ type endingLate struct {
 	ending func()
 }
 
+// Done says that there is a reason to ask.
+func (e *endingLate) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
 func (e *endingLate) Err() error {
 	switch e.asked.Add(1) {
 	case 1:

@@ -83,7 +83,10 @@ func (k *call[T]) ends(err error) error {
 
 // result waits for the command's one result, and leaves the slot.
 func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
-	mine, _, failure := s.wait(ctx)
+	if !s.readOwn(ctx) {
+		s.pause(ctx) // whatever has come is signaled
+	}
+	mine, ended, failure := s.wait(ctx)
 	if !mine {
 		return nil, failure
 	}
@@ -95,7 +98,12 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 	case !last && err == nil:
 		result, err = nil, s.wrap(base.Unknown, base.ErrSeveralResults, "it sends several results: use Results or Send", nil)
 	}
-	s.leave()
+	if ended {
+		s.handedOver()
+		s.link.release(s)
+	} else {
+		s.leave()
+	}
 	return result, err
 }
 
@@ -128,13 +136,19 @@ func (s *slot[T]) wait(ctx context.Context) (mine, ended bool, err *base.Error) 
 			}
 			continue // what has just come counts first
 		}
-		if ctx.Done() == nil {
-			<-s.ready
-			continue
-		}
-		select {
-		case <-s.ready:
-		case <-ctx.Done():
-		}
+		s.pause(ctx)
+	}
+}
+
+// pause waits until something has changed, or ctx has ended.
+func (s *slot[T]) pause(ctx context.Context) {
+	s.link.beRead()
+	if ctx.Done() == nil {
+		<-s.ready
+		return
+	}
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
 	}
 }

@@ -31,6 +31,9 @@ type link[T any] struct {
 	asking      bool               // the server has yet to answer the list; of the reader
 	asked       int                // how many slots that has
 
+	reading reading           // who reads conn
+	message transport.Message // the one that was read last; of who reads
+
 	table atomic.Pointer[[]*slot[T]] // by index; replaced when it grows
 
 	over      bool        // the link has ended; under client.mu
@@ -51,6 +54,7 @@ const maxStrays = 1000
 func newLink[T any](c *Client[T]) *link[T] {
 	l := &link[T]{client: c, since: time.Now()}
 	l.table.Store(new([]*slot[T]))
+	l.reading.wake = make(chan struct{}, 1)
 	return l
 }
 
@@ -82,11 +86,7 @@ func (l *link[T]) use(conn *transport.Conn) {
 
 // isOpen tells a transport whether a command is open on a slot.
 func (l *link[T]) isOpen(index int) bool {
-	s := l.lookup(index)
-	if s != nil {
-		s.mu.Unlock()
-	}
-	return s != nil
+	return l.lookup(index).unlock()
 }
 
 // decodeStream is for transports that decode themselves: the result on a slot,
@@ -193,14 +193,14 @@ func (l *link[T]) release(s *slot[T]) {
 		s.mu.Unlock()
 		return
 	}
-	if !s.deadline.IsZero() {
+	if s.deadline != 0 {
 		l.client.wheel.Stop(&s.timer)
 	}
 	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
 	s.mayHaveRun = false
 	s.granted, s.got = 0, 0
-	s.deadline, s.until, s.expired = time.Time{}, time.Time{}, false
+	s.deadline, s.until, s.expired = 0, 0, false
 	s.final, s.ended, s.err, s.queued = false, false, nil, false
 	s.dropInputs()
 	s.settled()
@@ -210,7 +210,10 @@ func (l *link[T]) release(s *slot[T]) {
 	s.mu.Unlock()
 	s.out.reset()
 	s.handedOver()
-	s.body.B, s.credit, s.next, s.from, s.pending = nil, 0, 0, 0, delivery{}
+	s.body.B, s.credit, s.next, s.from = nil, 0, 0, 0
+	if s.pending.present() {
+		*s.pending = delivery{}
+	}
 	s.scratch.Reset()
 	s.compressed.Reset()
 	s.message.Body = nil // it may be large
@@ -263,8 +266,11 @@ func (l *link[T]) livedWell() bool {
 }
 
 // isIdle tells whether no slot is taken.
-func (l *link[T]) isIdle() bool {
+func (l *link[T]) isIdle() bool { return l.openSlots() == 0 }
+
+// openSlots returns how many slots are taken.
+func (l *link[T]) openSlots() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open == 0
+	return l.open
 }

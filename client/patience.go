@@ -71,6 +71,25 @@ func (p *patience) until() time.Time {
 	return deadline
 }
 
+// moment is a point in time, in nanoseconds since the client was made; 0: none. A slot
+// has some, and they are smaller than a time.Time.
+type moment int64
+
+func (c *Client[T]) moment(t time.Time) moment {
+	if t.IsZero() {
+		return 0
+	}
+	now := time.Now()
+	return moment(now.Sub(c.start) + t.Sub(now))
+}
+
+func (c *Client[T]) time(m moment) time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return c.start.Add(time.Duration(m))
+}
+
 // left returns the time until a deadline, for the wire; 0: there is none.
 func left(until time.Time) time.Duration {
 	if until.IsZero() {

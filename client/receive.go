@@ -10,31 +10,51 @@ import (
 // read hands out what the server sends over conn until that ends. It never waits
 // for anybody, but for the owner of a full slot where the wire has no credit.
 func (l *link[T]) read(conn *transport.Conn) (reason error) {
-	var m transport.Message
-	for {
-		if err := conn.Read(&m); err != nil {
-			return err
+	for lone := 0; ; {
+		if reason = l.receive(conn); reason != nil {
+			return reason
 		}
-		var err error
-		switch m.Kind {
-		case transport.Result:
-			err = l.result(conn, &m)
-		case transport.Failure:
-			err = l.failure(conn, &m)
-		case transport.Credit:
-			err = l.inputCredit(&m)
-		case transport.Resume:
-			err = l.answered(conn, &m)
-		case transport.Goaway:
-			l.client.leave(l, &base.Error{
-				Outcome: base.Rejected, Code: base.ErrDraining, Remote: true, RetryAfter: m.RetryAfter,
-				Message: "the server takes no more commands: " + m.Reason,
-			})
-		}
-		if err != nil {
-			return conn.Fail(err)
+		if !conn.CanAwait() || conn.Unread() || !l.wasLone() {
+			lone = 0
+		} else if lone++; lone >= loneAfter {
+			l.lend(conn)
+			lone = 0
 		}
 	}
+}
+
+// receive hands out the next message.
+func (l *link[T]) receive(conn *transport.Conn) error {
+	m := &l.message
+	if err := conn.Read(m); err != nil {
+		return err
+	}
+	var err error
+	switch m.Kind {
+	case transport.Result:
+		err = l.result(conn, m)
+	case transport.Failure:
+		err = l.failure(conn, m)
+	case transport.Credit:
+		err = l.inputCredit(m)
+	case transport.Resume:
+		err = l.answered(conn, m)
+	case transport.Goaway:
+		l.client.leave(l, &base.Error{
+			Outcome: base.Rejected, Code: base.ErrDraining, Remote: true, RetryAfter: m.RetryAfter,
+			Message: "the server takes no more commands: " + m.Reason,
+		})
+	}
+	if err != nil {
+		return conn.Fail(err)
+	}
+	return nil
+}
+
+// wasLone tells whether the message that was read last has ended a call that had the
+// link to itself, as far as one can tell.
+func (l *link[T]) wasLone() bool {
+	return l.message.Kind == transport.Result && l.message.Last && l.openSlots() <= 1
 }
 
 // lookup returns the slot of an index; nil: there is none, or it is not open.
@@ -51,6 +71,14 @@ func (l *link[T]) lookup(index int) *slot[T] {
 		return nil
 	}
 	return s
+}
+
+// unlock is for who only wants to know whether lookup has found a slot.
+func (s *slot[T]) unlock() (found bool) {
+	if s != nil {
+		s.mu.Unlock()
+	}
+	return s != nil
 }
 
 // result takes a result.

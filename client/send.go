@@ -27,17 +27,22 @@ func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base
 		cmd: cmd, owner: channel, results: results, credit: min(max(cap(results), 1), 16),
 		deadline: c.deadline(), wait: c.conf.SendTimeout,
 	}
-	_, seq, err := c.send(context.Background(), &k)
+	s, seq, err := c.send(context.Background(), &k)
+	if err == nil {
+		s.link.beRead()
+	}
 	return seq, err
 }
 
 // delivery is a result on its way into a channel of Send.
 type delivery struct {
-	result  base.AsyncResult
-	present bool
-	held    int  // bytes of memory that the result has
-	final   bool // nothing follows
+	is     bool // there is one
+	result base.AsyncResult
+	held   int  // bytes of memory that the result has
+	final  bool // nothing follows
 }
+
+func (d *delivery) present() bool { return d != nil && d.is }
 
 // deliver delivers what has come for a command of Send, as far as its channel
 // takes it at once. If it does not, a goroutine of the command's own goes on.
@@ -50,7 +55,7 @@ func (c *Client[T]) deliver(s *slot[T]) {
 
 // deliver returns false where it would have to wait, and may not.
 func (s *slot[T]) deliver(wait bool) bool {
-	for s.pending.present || s.advance() {
+	for s.pending.present() || s.advance() {
 		s.mu.Lock()
 		results := s.results
 		s.mu.Unlock()
@@ -73,7 +78,7 @@ func (s *slot[T]) deliver(wait bool) bool {
 			continue // something has changed
 		}
 		s.link.client.memory.give(s.pending.held)
-		s.pending = delivery{}
+		*s.pending = delivery{}
 		if final {
 			s.leave()
 			return true
@@ -93,7 +98,7 @@ func (s *slot[T]) sendAnew(err error) bool {
 	s.mu.Lock()
 	k := call[T]{
 		cmd: s.cmd, owner: channel, results: s.results, credit: s.message.Credit,
-		deadline: s.deadline, wait: c.conf.SendTimeout, seq: base.Seq(s.seq.Load()), origin: s.origin, mayHaveRun: s.mayHaveRun,
+		deadline: c.time(s.deadline), wait: c.conf.SendTimeout, seq: base.Seq(s.seq.Load()), origin: s.origin, mayHaveRun: s.mayHaveRun,
 	}
 	s.mu.Unlock()
 	if k.results == nil || !c.again(s.link, &k, err) {
@@ -190,11 +195,13 @@ func (s *slot[T]) hold(result base.Result, err error, last bool) {
 	if s.mayHaveRun {
 		err = mayHaveRun(err, base.Seq(s.seq.Load()), s.id())
 	}
-	s.pending = delivery{
-		held:    s.holding,
-		result:  base.AsyncResult{Seq: base.Seq(s.seq.Load()), Result: result, Err: err},
-		present: true,
-		final:   last || err != nil,
+	if s.pending == nil {
+		s.pending = new(delivery)
+	}
+	*s.pending = delivery{
+		is: true, held: s.holding,
+		result: base.AsyncResult{Seq: base.Seq(s.seq.Load()), Result: result, Err: err},
+		final:  last || err != nil,
 	}
 	s.holding = 0
 	if s.pending.final {

@@ -23,6 +23,7 @@ type slot[T any] struct {
 	index int
 	ready chan struct{} // of capacity 1: something has changed for the owner
 	timer wheel.Timer   // of Conf.Timeout
+	kick  func()        // kickNow
 
 	// Of the caller who took the slot, until the command is sent; message is the
 	// connection's then. scratch keeps the encoded command until the slot is free.
@@ -37,10 +38,10 @@ type slot[T any] struct {
 	next    int // the item in out that is taken next
 	from    int // where its body begins
 	body    transport.Body
-	size    int // of the result that was popped last, once it was decompressed
-	holding int // bytes of memory that it has
-	credit  int // results taken for which no credit was given back yet
-	pending delivery
+	size    int       // of the result that was popped last, once it was decompressed
+	holding int       // bytes of memory that it has
+	credit  int       // results taken for which no credit was given back yet
+	pending *delivery // of Send; made when it is needed
 
 	seq atomic.Int64 // the open command's, as its user knows it; 0 until it is appended
 
@@ -49,7 +50,6 @@ type slot[T any] struct {
 	conn     *transport.Conn // where the command, and all about it, goes; nil: nowhere, at the moment
 	number   base.Seq        // the command's Seq on the wire
 	origin   *base.ID        // of a command that was sent in an earlier session
-	until    time.Time       // the command's deadline, by ctx or by Conf.Timeout; zero: none
 	sent     bool            // the command was appended
 	wrote    bool            // a connection that has ended had taken all of it
 	canceled bool            // nobody wants the command any more
@@ -63,7 +63,8 @@ type slot[T any] struct {
 	got       int           // results that have come
 	cmd       base.Cmd[T]
 	results   chan<- base.AsyncResult // of Send
-	deadline  time.Time               // by Conf.Timeout; zero: none
+	until     moment                  // the command's deadline, by ctx or by Conf.Timeout
+	deadline  moment                  // by Conf.Timeout
 	expired   bool                    // the deadline has passed
 	final     bool                    // what ends the command is being delivered
 	in        inbox
@@ -111,6 +112,9 @@ type item struct {
 }
 
 func (b *inbox) reset() {
+	if len(b.items) == 0 && b.held == 0 {
+		return
+	}
 	if cap(b.bytes) > keepInbox {
 		b.bytes = nil
 	}
@@ -130,6 +134,7 @@ const keepInbox = 4 << 10
 func newSlot[T any](l *link[T], index int) *slot[T] {
 	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1)}
 	s.timer.Fire = s.expire
+	s.kick = s.kickNow
 	s.in.memory, s.out.memory = &l.client.memory, &l.client.memory
 	return s
 }
@@ -162,10 +167,14 @@ func (s *slot[T]) signal() {
 // belong to a later command by then.
 func (s *slot[T]) expire() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.owner != nobody && !s.deadline.IsZero() && !time.Now().Before(s.deadline) {
+	expired := s.owner != nobody && s.deadline != 0 && !time.Now().Before(s.link.client.time(s.deadline))
+	if expired {
 		s.expired = true
 		s.signal()
+	}
+	s.mu.Unlock()
+	if expired {
+		s.kick()
 	}
 }
 
@@ -203,7 +212,6 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	s.next, s.from = s.next+1, it.end
 	s.size, s.holding = len(s.body.B), it.held
 	it.owned, it.held = nil, 0
-	defer func() { s.body.B = nil }()
 	switch {
 	case it.err != nil:
 		return nil, it.last, s.named(it.err), true
@@ -217,7 +225,9 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		}
 		s.size = len(s.body.B)
 	}
-	if result, err = s.link.client.decode(s.cmd, &s.body); err != nil {
+	result, err = s.link.client.decode(s.cmd, &s.body)
+	s.body.B = nil // it is not the codec's any more
+	if err != nil {
 		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
 	}
 	return result, it.last, err, true
@@ -308,14 +318,18 @@ func (s *slot[T]) untaken() base.Outcome {
 // calls it, holding mu.
 func (s *slot[T]) leftovers() orphan[T] {
 	o := newOrphan(s.link, base.Seq(s.seq.Load()), s.cmd)
-	if s.pending.present && s.pending.result.Err == nil {
-		o.items = append(o.items, item{value: s.pending.result.Result, held: s.pending.held})
-		s.pending.held = 0
+	switch d := s.pending; {
+	case !d.present():
+	case d.result.Err == nil:
+		o.items = append(o.items, item{value: d.result.Result, held: d.held})
+		*d = delivery{}
+	default:
+		s.link.client.memory.give(d.held)
+		*d = delivery{}
 	}
-	s.link.client.memory.give(s.pending.held)
 	o.copy(&s.out, s.next, s.from)
 	o.copy(&s.in, 0, 0)
-	s.pending, s.next, s.from = delivery{}, 0, 0
+	s.next, s.from = 0, 0
 	s.out.reset()
 	s.in.reset()
 	s.makeSpace()

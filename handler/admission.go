@@ -35,7 +35,7 @@ type admission[T any] struct {
 func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, refusal *base.Error) {
 	if n := a.takePlace(); n > 0 {
 		if n > a.maxRunning/2 { // how long commands take is of interest only then
-			x.began = time.Now()
+			x.began = a.now()
 		}
 		if n == a.maxRunning {
 			a.move(x.began)
@@ -46,7 +46,7 @@ func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, re
 	if timeout > 0 {
 		patience = min(patience, timeout)
 	}
-	at := time.Now()
+	at := a.now()
 	wait := a.wait(at)
 	if a.waiting.Load() >= a.maxQueued || wait > patience {
 		return false, a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
@@ -93,23 +93,26 @@ func (a *admission[T]) busy(message string, wait time.Duration) *base.Error {
 // wait is how long a command would wait behind those in the queue: for as many ends of
 // commands, which come as often as commands take on average, or not even that where
 // none has come for longer.
-func (a *admission[T]) wait(at time.Time) time.Duration {
-	each := max(a.service.Load()/a.maxRunning, int64(at.Sub(a.since))-a.moved.Load())
+func (a *admission[T]) wait(at int64) time.Duration {
+	each := max(a.service.Load()/a.maxRunning, at-a.moved.Load())
 	return time.Duration((a.waiting.Load() + 1) * each)
 }
 
 // move notes that the running commands have changed while all places were taken.
-func (a *admission[T]) move(at time.Time) { a.moved.Store(int64(at.Sub(a.since))) }
+func (a *admission[T]) move(at int64) { a.moved.Store(at) }
+
+// now is the time in nanoseconds since the server began; never 0.
+func (a *admission[T]) now() int64 { return int64(time.Since(a.since)) + 1 }
 
 // leave is the end of a command that ran. The next one begins.
 func (a *admission[T]) leave(x *command[T]) {
-	if !x.began.IsZero() {
-		at := time.Now()
-		took, before := int64(at.Sub(x.began)), a.service.Load()
+	if x.began != 0 {
+		at := a.now()
+		took, before := at-x.began, a.service.Load()
 		took = min(took, 4*before+int64(time.Millisecond)) // one that took long says little of the others
 		a.service.Store(before + (took-before)/8)
 		a.move(at)
-		x.began = time.Time{}
+		x.began = 0
 	}
 	a.running.Add(-1)
 	if a.waiting.Load() == 0 {
@@ -130,7 +133,7 @@ func (a *admission[T]) next() *command[T] {
 	}
 	x := a.first
 	a.unlink(x)
-	x.began = time.Now()
+	x.began = a.now()
 	return x
 }
 
@@ -154,14 +157,14 @@ func (a *admission[T]) remove(x *command[T]) bool {
 func (a *admission[T]) overdue(x *command[T]) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !x.queued || time.Since(x.entered) < a.maxWait {
+	if !x.queued || time.Duration(a.now()-x.entered) < a.maxWait {
 		return false
 	}
 	a.unlink(x)
 	return true
 }
 
-func (a *admission[T]) push(x *command[T], at time.Time) {
+func (a *admission[T]) push(x *command[T], at int64) {
 	x.queued, x.before, x.entered = true, a.last, at
 	if a.last == nil {
 		a.first = x

@@ -23,16 +23,15 @@ type command[T any] struct {
 	// What the reader sets, before the command runs.
 	memory     *Memory // from which body is; of the command's connection
 	held       int     // bytes of memory
-	at         time.Time
 	slot       int
 	body       []byte
 	compressed bool        // body is
 	value      any         // the decoded command, of a transport that decodes itself
 	cmd        base.Cmd[T] // once it is decoded; of the goroutine that runs it, and of Receive
 
-	began          time.Time   // when it began to run, if that is of interest; zero: it is not
+	began          int64       // when it began to run, by the clock of admission, if that is of interest; 0: it is not
 	queued         bool        // it waits to run; this and the next two lines are under admission.mu
-	entered        time.Time   // when it began to
+	entered        int64       // when it began to; 0: it did not
 	before, behind *command[T] // in the queue
 
 	timer  wheel.Timer
@@ -47,7 +46,8 @@ type command[T any] struct {
 	mu       sync.Mutex         // protects what follows; taken inside sendMu
 	seq      base.Seq           // the command's, also after it has ended
 	link     *transport.Conn    // where its results go; nil: they are only kept, in a session
-	deadline time.Time          // zero: none
+	at       time.Time          // when it came
+	timeout  time.Duration      // after which its deadline is; 0: it has none
 	first    int                // the credit that it began with
 	granted  int                // that it was ever given
 	credits  int                // messages by which it was given credit
@@ -59,13 +59,16 @@ type command[T any] struct {
 	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
 	results  int                // that were sent
 	sending  *transport.Message // a large result on its way
-	kept     kept               // what it has sent, in a session
+	kept     *kept              // what it has sent, in a session; nil: there is none
 	inputs   *inputs            // nil: none has come, and none was asked for
 }
 
 func newCommand[T any](s *Session[T]) *command[T] {
 	x := &command[T]{session: s, wake: make(chan struct{}, 1), ended: true}
 	x.ctx.parent = s.ctx
+	if s.named {
+		x.kept = new(kept)
+	}
 	x.timer.Fire = x.expire
 	return x
 }
@@ -85,17 +88,15 @@ func (x *command[T]) recycle() bool {
 // reader calls it.
 func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	at := conn.At()
-	x.at, x.slot, x.value, x.compressed, x.entered = at, m.Slot, m.Value, m.Compressed, time.Time{}
+	x.slot, x.value, x.compressed, x.entered = m.Slot, m.Value, m.Compressed, 0
 	switch {
 	case m.Owned:
 		x.body = m.Body
 	case m.Value == nil:
 		x.body = append(x.body[:0], m.Body...)
 	}
-	var deadline time.Time
 	if m.Timeout > 0 {
-		deadline = at.Add(m.Timeout)
-		x.ctx.setDeadline(deadline)
+		x.ctx.setDeadline(at.Add(m.Timeout))
 	}
 	credit := max(m.Credit, 1)
 	if !conn.Supports(transport.Credit) {
@@ -107,7 +108,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	}
 	x.ctx.setCommand(id, x.session.named || m.Origin != nil, m.Metadata)
 	x.mu.Lock()
-	x.seq, x.link, x.deadline, x.first, x.granted, x.credits = m.Seq, conn, deadline, credit, credit, 0
+	x.seq, x.link, x.at, x.timeout, x.first, x.granted, x.credits = m.Seq, conn, at, m.Timeout, credit, credit, 0
 	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0
 	if x.session.named {
 		x.letGoLocked()
@@ -158,7 +159,7 @@ func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 
 // late tells whether the command's deadline has passed. The caller holds mu.
 func (x *command[T]) late() bool {
-	return !x.deadline.IsZero() && !time.Now().Before(x.deadline)
+	return x.timeout > 0 && time.Since(x.at) >= x.timeout
 }
 
 func (x *command[T]) check(seq base.Seq) error {

@@ -103,8 +103,8 @@ func (x *command[T]) expire() {
 	default: // its turn came before its time in the queue was over
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if !x.deadline.IsZero() {
-			x.session.handler.wheel.Start(&x.timer, time.Until(x.deadline))
+		if x.timeout > 0 {
+			x.session.handler.wheel.Start(&x.timer, x.timeout-time.Since(x.at))
 		}
 	}
 }

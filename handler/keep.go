@@ -103,7 +103,7 @@ func (x *command[T]) keep(item keptItem) told {
 // dropUnsent drops the results that have not gone out yet: their command was given
 // up. One that is on its way is ended by an empty piece. The caller holds mu.
 func (x *command[T]) dropUnsent() {
-	k := &x.kept
+	k := x.kept
 	for k.total > k.sent {
 		x.dropLast()
 	}
@@ -117,7 +117,7 @@ func (x *command[T]) dropUnsent() {
 
 // dropLast drops the last result. The caller holds mu.
 func (x *command[T]) dropLast() {
-	k := &x.kept
+	k := x.kept
 	n := len(k.items) - 1
 	x.giveBack(k.items[n])
 	k.items[n], k.items = keptItem{}, k.items[:n]
@@ -128,7 +128,7 @@ func (x *command[T]) dropLast() {
 // without waiting; a goroutine does the rest. The caller holds mu, and calls tell
 // afterwards.
 func (x *command[T]) sendKept() (t told) {
-	k := &x.kept
+	k := x.kept
 	link := x.link
 	for link != nil && !k.sender.over(link) && k.sent < k.total {
 		m := x.nextKept()
@@ -200,7 +200,7 @@ func (x *command[T]) release() {
 	if !x.session.named {
 		return
 	}
-	k := &x.kept
+	k := x.kept
 	for upTo := min(max(k.acked, x.granted-x.first), k.sent, k.results); k.released < upTo; k.released++ {
 		x.giveBack(k.items[0])
 		k.items[0], k.items = keptItem{}, k.items[1:]
@@ -219,7 +219,7 @@ func (x *command[T]) letGo() {
 func (x *command[T]) letGoLocked() {
 	x.session.bytes.give(x.kept.bytes)
 	clear(x.kept.items)
-	x.kept = kept{items: x.kept.items[:0]}
+	*x.kept = kept{items: x.kept.items[:0]}
 }
 
 // unseen tells whether there is something that the client has not acknowledged.

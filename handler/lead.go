@@ -2,6 +2,7 @@ package handler
 
 import (
 	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +27,11 @@ import (
 const (
 	lookEvery  = time.Millisecond       // of the watchdog
 	tooLong    = 200 * time.Microsecond // of one command
-	maxDebt    = 400 * time.Microsecond // of a leader; a tenth of the time that passes repays it
+	maxDebt    = 400 * time.Microsecond // of a leader; a third of the time that passes repays it
 	quick      = 20 * time.Microsecond  // of a type, on average
 	switchCost = 2 * time.Microsecond   // of a command that is handed over, roughly: as much is no debt
 	stopDebt   = 3 * time.Millisecond   // of a leader that had to be stopped
+	yieldEvery = 5 * time.Millisecond   // less than the runtime's 10 ms
 )
 
 // role is a connection's reading role. All but busy, watched and missed is the
@@ -45,9 +47,10 @@ type role struct {
 	watched atomic.Bool // by the watchdog
 	missed  int         // how often the watchdog has found the leader to run nothing; under its mu
 
-	clock  int64         // the last time that is known
-	debt   time.Duration // spent on commands, beyond switchCost for each
-	repaid int64         // when that was last looked at
+	clock   int64         // the last time that is known
+	debt    time.Duration // spent on commands, beyond switchCost for each
+	repaid  int64         // when that was last looked at
+	yielded int64         // when other goroutines were last let run
 }
 
 // turn is a command that the leader runs itself; the zero turn is one that has a
@@ -73,6 +76,7 @@ func (c *Conn[T]) lead() {
 	var now turn
 	defer func() { now.pass() }() // where a command has ended this goroutine
 	for {
+		c.yield()
 		if err := c.conn.Read(&c.message); err != nil {
 			c.lost(err)
 			return
@@ -89,10 +93,21 @@ func (c *Conn[T]) lead() {
 			x.run(turn{})
 			return
 		}
+		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
 		now = c.begin()
 		if !x.run(now) && !now.end() {
 			return
 		}
+	}
+}
+
+// yield lets other goroutines run from time to time, between two commands: else the
+// runtime would interrupt the leader in one of them, and that would seem to take long.
+func (c *Conn[T]) yield() {
+	if c.clock-c.yielded > int64(yieldEvery) {
+		runtime.Gosched()
+		c.clock = c.handler.watchdog.now()
+		c.yielded = c.clock
 	}
 }
 
@@ -101,7 +116,7 @@ func (c *Conn[T]) lead() {
 func (c *Conn[T]) mayRun(x *command[T]) bool {
 	c.clock = max(c.clock, c.handler.watchdog.since(c.conn.At()))
 	if passed := time.Duration(c.clock - c.repaid); c.debt > 0 && passed > switchCost {
-		c.debt -= passed / 10
+		c.debt -= passed / 3
 		c.repaid = c.clock
 	}
 	return c.debt < maxDebt && len(x.body) <= keepBody
@@ -270,7 +285,7 @@ func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
 	}
 	this := v.(*pace)
 	average := this.average.Load()
-	average += (int64(min(took, tooLong)) - average) / 16 // one may have lost its processor for a while
+	average += (int64(min(took, tooLong)) - average) / 32 // one may have lost its processor for a while
 	switch {
 	case stopped || average > int64(quick):
 		this.apart.Store(provenAfter)

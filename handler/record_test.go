@@ -20,12 +20,12 @@ func newBareSession() *Session[int] {
 // A timer may fire at the moment in which its command ends; its record may be
 // another command's when Fire runs.
 func TestATimerThatFiresLateHitsNoOtherCommand(t *testing.T) {
-	for _, deadline := range []time.Time{{}, time.Now().Add(time.Hour)} {
+	for _, timeout := range []time.Duration{0, time.Hour} {
 		x := newCommand(newBareSession())
-		x.seq, x.deadline, x.running, x.ended = 2, deadline, true, false
+		x.seq, x.at, x.timeout, x.running, x.ended = 2, time.Now(), timeout, true, false
 		x.expire()
 		if x.ended || x.ctx.Err() != nil {
-			t.Errorf("with the deadline %v the command has ended", deadline)
+			t.Errorf("with the timeout %v the command has ended", timeout)
 		}
 	}
 }

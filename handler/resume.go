@@ -98,7 +98,7 @@ func (x *command[T]) checkListed(state transport.SlotState) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	switch k := &x.kept; {
+	switch k := x.kept; {
 	case state.Seq < x.seq:
 		return transport.BrokenRule("command %d is listed on slot %d, where command %d has come", state.Seq, state.Slot, x.seq)
 	case state.Seq > x.seq && !x.ended:

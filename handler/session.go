@@ -111,7 +111,7 @@ func (s *Session[T]) spare() *command[T] {
 // a goroutine that the command left behind may ask for it only now.
 func (s *Session[T]) finish(x *command[T]) {
 	x.ctx.cancel(context.Canceled, errReturned)
-	if !x.deadline.IsZero() || !x.entered.IsZero() {
+	if x.timeout > 0 || x.entered != 0 {
 		s.handler.wheel.Stop(&x.timer)
 	}
 	if x.held > 0 {

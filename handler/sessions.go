@@ -119,7 +119,10 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 // the end of the session, or a newer connection of it.
 func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory *Memory) (*Conn[T], error) {
 	c := &Conn[T]{handler: s.handler, session: s, memory: memory, read: make(chan struct{}), role: role{conn: conn}}
-	c.follow = func() { s.handler.pool.follow(c) }
+	c.follow = func() {
+		conn.Expect()
+		s.handler.pool.follow(c)
+	}
 	c.asks = hello.Session != nil && hello.Session.Resume
 	if memory != nil {
 		memory.watch.conn = conn

@@ -41,6 +41,7 @@ type Conn struct {
 
 	in          *bufio.Reader
 	at          time.Time    // when in was last filled; of the goroutine that reads
+	yields      bool         // Release lets others run first; likewise
 	lastRead    atomic.Int64 // the same in nanoseconds since start, for all
 	received    atomic.Int64 // bytes
 	paused      atomic.Bool  // the reader waits for something else than what the peer sends
@@ -121,13 +122,58 @@ func (c *Conn) Read(m *Message) error {
 	if err := c.transport.Read(c.in, m); err != nil {
 		return c.Fail(err)
 	}
-	if !c.held && c.in.Buffered() > 0 {
+	if c.in.Buffered() > 0 {
+		c.Hold()
+		c.yields = true
+	}
+	return nil
+}
+
+// Hold holds back what is appended from now on, until Release. It is for the goroutine
+// that reads.
+func (c *Conn) Hold() {
+	if !c.held { // only this goroutine ever sets it
 		c.mu.Lock()
 		c.held = true
 		c.mu.Unlock()
 	}
-	return nil
 }
+
+// Expect says that others are about to append: Release will let them. It is for the
+// goroutine that reads.
+func (c *Conn) Expect() { c.yields = true }
+
+// Unread tells whether more has come than was read. It is for the goroutine that reads.
+func (c *Conn) Unread() bool { return c.in.Buffered() > 0 }
+
+// awaiter is a transport that can tell whether a whole message has come.
+type awaiter interface {
+	// await waits for that, and takes nothing out of r; false: the message is too long.
+	await(r *bufio.Reader) (whole bool, err error)
+}
+
+// CanAwait tells whether Await is of any use.
+func (c *Conn) CanAwait() bool {
+	_, ok := c.transport.(awaiter)
+	return ok
+}
+
+// Await waits until the next message is there, so that Read will not wait. It returns
+// false after Kick, for a long message, and when the connection has ended. It is for the
+// goroutine that reads.
+func (c *Conn) Await() bool {
+	whole, err := c.transport.(awaiter).await(c.in)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.Fail(err)
+	}
+	return whole
+}
+
+// Kick ends an Await, now or later, until Unkick.
+func (c *Conn) Kick() { c.nc.SetReadDeadline(time.Unix(1, 0)) }
+
+// Unkick is the end of a Kick.
+func (c *Conn) Unkick() { c.nc.SetReadDeadline(time.Time{}) }
 
 // At returns when the message that was read last had come in. It belongs to the
 // goroutine that reads.

@@ -21,7 +21,7 @@ func (f *framed) Read(r *bufio.Reader, m *Message) error {
 			return err
 		}
 		if h.Kind == wire.KindPing {
-			*m = Message{Kind: Ping} // m may hold a first chunk by now
+			m.Kind = Ping
 			return nil
 		}
 		if err := f.check(h); err != nil {
@@ -46,11 +46,12 @@ func (f *framed) Read(r *bufio.Reader, m *Message) error {
 		if err != nil {
 			return err
 		}
-		*m = Message{Slot: int(h.Slot)}
+		m.Slot = int(h.Slot)
 		ready, err := f.parse(h, payload, m)
 		if ready || err != nil {
 			return err
 		}
+		*m = Message{} // it was a first chunk
 	}
 }
 
@@ -245,6 +246,28 @@ func readHeader(r *bufio.Reader) (wire.Header, error) {
 				err = io.ErrUnexpectedEOF
 			}
 			return h, err
+		}
+	}
+}
+
+func (f *framed) await(r *bufio.Reader) (whole bool, err error) {
+	for {
+		b, _ := r.Peek(r.Buffered())
+		h, n, err := wire.ParseHeader(b)
+		need := n + h.Length
+		if errors.Is(err, wire.ErrShort) {
+			need = len(b) + 1
+		} else if err != nil || need <= len(b) {
+			return true, nil // Read says what is wrong
+		}
+		if need > r.Size() {
+			return false, nil
+		}
+		if _, err := r.Peek(need); err != nil {
+			if len(b) > 0 && errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return false, err
 		}
 	}
 }

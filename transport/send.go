@@ -152,7 +152,10 @@ func (c *Conn) Release() {
 	if !c.held { // only this goroutine ever sets it
 		return
 	}
-	runtime.Gosched() // those that were woken append, so that one write carries all
+	if c.yields {
+		c.yields = false
+		runtime.Gosched() // one write carries what others append now
+	}
 	c.mu.Lock()
 	c.held = false
 	flush := (len(c.out) > 0 || len(c.large) > 0) && c.mustFlush()

@@ -37,6 +37,17 @@ const (
 // Message is one thing that is said on a connection, in either direction.
 type Message struct {
 	Kind Kind
+	// Last marks the last Result of a command, or that no Input follows.
+	Last bool
+	// Compressed: the Body of a Command, Result or Input is compressed.
+	Compressed bool
+	// Owned: Read made Body for this message alone; the receiver may keep it.
+	Owned bool
+	// These two are the Conn's and the framed transport's, under Conn.mu, as what is at
+	// the end is.
+	begun   bool // the first piece was appended
+	aborted bool // the rest of Body is not wanted any more
+
 	// Slot names an open command: a small number that the client chose. A
 	// transport whose wire has no slots finds them itself; it reads -1 for a
 	// result of a command that is not open.
@@ -44,8 +55,6 @@ type Message struct {
 	// Seq is the command's number. A wire with slots need not tell it of a
 	// result or failure.
 	Seq base.Seq
-	// Last marks the last Result of a command, or that no Input follows.
-	Last bool
 	// Timeout is the time that a Command has left; 0: no deadline.
 	Timeout time.Duration
 	// Credit is how many results a Command may send at first (0: one), and how
@@ -63,12 +72,8 @@ type Message struct {
 	// Body is the encoded command or result. As Read sets it, it is a view that
 	// holds until the next Read, unless Owned.
 	Body []byte
-	// Compressed: the Body of a Command, Result or Input is compressed.
-	Compressed bool
 	// Reserved is how much of the connection's Budget Read has taken for Body.
 	Reserved int
-	// Owned: Read made Body for this message alone; the receiver may keep it.
-	Owned bool
 	// Value is set by a Read that decodes bodies itself, instead of Body.
 	Value any
 	// Err is how the command ended, of a Failure; or, as Read sets it of a
@@ -84,11 +89,9 @@ type Message struct {
 	SeqTo Sequenced
 
 	// What follows is the Conn's and the framed transport's, under Conn.mu.
-	sent    int           // bytes of Body appended so far
-	begun   bool          // the first piece was appended
-	aborted bool          // the rest of Body is not wanted any more
-	end     uint64        // where in the stream of bytes the message ends; 0: not wholly appended
-	done    chan struct{} // of a large message: closed when it was wholly written, or given up
+	sent int           // bytes of Body appended so far
+	end  uint64        // where in the stream of bytes the message ends; 0: not wholly appended
+	done chan struct{} // of a large message: closed when it was wholly written, or given up
 }
 
 // Sequenced learns the Seq of its command, before the command is on its way. It

@@ -1,0 +1,163 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmdstream/cmdstream/transport"
+)
+
+// While one caller at a time uses a link, the callers read their answers themselves:
+// nobody needs to be woken. The link's goroutine lends them the reading role, and takes
+// it back when a second command is open, when a call ends in another way than by its
+// answer, and when nobody has called for a while: somebody has to notice what comes
+// unasked, and the end of the connection.
+type reading struct {
+	by   atomic.Int32  // who reads: see below; changed under mu
+	wake chan struct{} // of capacity 1: the link's goroutine has the role
+
+	mu     sync.Mutex // protects what follows; taken before link.mu
+	slot   any        // the caller's that reads
+	kicked bool       // it is to stop
+	calls  int        // that have read since the link's goroutine has looked
+}
+
+const (
+	byLink   = iota // the link's goroutine
+	byNobody        // the next caller may
+	byCaller
+)
+
+const (
+	loneAfter = 4                    // so many calls in a row that had the link to themselves
+	loneFor   = 5 * time.Millisecond // without a call
+)
+
+// lend lets callers read conn until the role comes back. It returns at once if a command
+// is open; that of the last message has ended, but its slot may not be free yet. It is called by the link's goroutine.
+func (l *link[T]) lend(conn *transport.Conn) {
+	r := &l.reading
+	r.mu.Lock()
+	r.calls = 0
+	r.by.Store(byNobody) // from now on whoever opens a command sees it
+	if n := l.openSlots(); n > 1 || n == 1 && l.lookup(l.message.Slot).unlock() {
+		r.by.Store(byLink)
+		r.mu.Unlock()
+		return
+	}
+	r.mu.Unlock()
+	timer := time.NewTimer(loneFor)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.wake:
+			return
+		case <-conn.Done():
+			if l.takeBack() {
+				return
+			}
+			<-r.wake // the caller notices too
+			return
+		case <-timer.C:
+		}
+		r.mu.Lock()
+		idle := r.calls == 0 && r.by.Load() == byNobody
+		if idle {
+			r.by.Store(byLink)
+		}
+		r.calls = 0
+		r.mu.Unlock()
+		if idle {
+			return
+		}
+		timer.Reset(loneFor)
+	}
+}
+
+// takeBack gives the role to the link's goroutine, if nobody has it.
+func (l *link[T]) takeBack() bool {
+	r := &l.reading
+	if r.by.Load() == byLink {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by.Load() != byNobody {
+		return false
+	}
+	r.by.Store(byLink)
+	return true
+}
+
+// beRead sees to it that somebody reads: an open command is waited for by who does not
+// do so himself.
+func (l *link[T]) beRead() {
+	if l.takeBack() {
+		l.reading.wake <- struct{}{}
+	}
+}
+
+// readOwn has the slot's owner read until something has come for it, or its ctx or time
+// has ended. It returns true if something has come, and does nothing where others read.
+func (s *slot[T]) readOwn(ctx context.Context) bool {
+	l := s.link
+	r := &l.reading
+	if r.by.Load() == byLink {
+		return false
+	}
+	r.mu.Lock()
+	if r.by.Load() != byNobody {
+		r.mu.Unlock()
+		return false
+	}
+	r.by.Store(byCaller)
+	r.slot = s
+	r.calls++
+	r.mu.Unlock()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, s.kick)()
+	}
+	conn := l.conn.Load()
+	came, ended := s.hasCome()
+	for !came && conn.Await() {
+		if err := l.receive(conn); err != nil {
+			break // the link's goroutine finds the connection ended
+		}
+		came, ended = s.hasCome()
+	}
+	r.mu.Lock()
+	if r.kicked {
+		r.kicked = false
+		conn.Unkick()
+	}
+	r.slot = nil
+	// Set first: who opens a command from now on reads itself, who did before counts.
+	r.by.Store(byNobody)
+	if !ended || conn.Unread() || l.openSlots() > 1 {
+		r.by.Store(byLink)
+		r.wake <- struct{}{}
+	}
+	r.mu.Unlock()
+	return came
+}
+
+// kickNow stops the slot's owner, if it reads.
+func (s *slot[T]) kickNow() {
+	r := &s.link.reading
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.slot == any(s) && !r.kicked {
+		r.kicked = true
+		s.link.conn.Load().Kick()
+	}
+}
+
+// hasCome tells whether there is something for the slot's owner, and whether nothing more
+// comes.
+func (s *slot[T]) hasCome() (came, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended || s.expired || len(s.in.items) > 0, s.ended
+}

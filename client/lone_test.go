@@ -1,0 +1,267 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// newLone returns a client whose callers read their answers themselves, since one at a
+// time has called.
+func newLone(t *testing.T, conf client.Conf) (*client.Client[receiver], *peer) {
+	t.Helper()
+	c, p := newPeer(t, conf)
+	for n := range 5 {
+		done := start(t.Context(), c, command{N: n})
+		p.answer(p.expect(kindCommand).Slot, n)
+		if o := <-done; o.err != nil || o.n != n {
+			t.Errorf("got %v", o)
+		}
+		synctest.Wait()
+	}
+	if !client.ReadByCallers(c) {
+		t.Error("the link's goroutine still reads")
+	}
+	return c, p
+}
+
+func TestLoneCallersReadTheirAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{})
+		for n := range 100 {
+			done := start(t.Context(), c, command{N: n})
+			p.answer(p.expect(kindCommand).Slot, n)
+			if o := <-done; o.err != nil || o.n != n {
+				t.Errorf("got %v", o)
+			}
+		}
+		synctest.Wait()
+		if !client.ReadByCallers(c) {
+			t.Error("they do no longer")
+		}
+		time.Sleep(11 * time.Millisecond)
+		if client.ReadByCallers(c) {
+			t.Error("nobody reads, though nobody has called for a while")
+		}
+	})
+}
+
+// Whatever comes beside the answer that a lone caller reads, or between two calls, is
+// dealt with at once.
+func TestNobodyWaitsForALoneCaller(t *testing.T) {
+	for name, beside := range map[string]func(t *testing.T, c *client.Client[receiver], p *peer){
+		"another call": func(t *testing.T, c *client.Client[receiver], p *peer) {
+			second := start(t.Context(), c, command{})
+			p.answer(p.expect(kindCommand).Slot, 2)
+			if o := <-second; o.err != nil || o.n != 2 {
+				t.Errorf("got %v", o)
+			}
+		},
+		"a command of Send": func(t *testing.T, c *client.Client[receiver], p *peer) {
+			results := make(chan base.AsyncResult, 1)
+			mustSend(t, c, command{}, results)
+			p.answer(p.expect(kindCommand).Slot, 2)
+			if r := <-results; r.Err != nil || r.Result.(result).N != 2 {
+				t.Errorf("got %v", r)
+			}
+		},
+		"Results": func(t *testing.T, c *client.Client[receiver], p *peer) {
+			next, stop := pull(c, t.Context())
+			defer stop()
+			go func() {
+				slot := p.expect(kindCommand).Slot
+				p.item(slot, 1)
+				p.answer(slot, 2)
+			}()
+			for n := range 2 {
+				if r, err, _ := next(); err != nil || r.(result).N != n+1 {
+					t.Errorf("got %v, %v", r, err)
+				}
+			}
+		},
+		"a large result for another": func(t *testing.T, c *client.Client[receiver], p *peer) {
+			second := start(t.Context(), c, command{})
+			p.send(kindResult, wire.FlagLast, p.expect(kindCommand).Slot, encodeResult(result{N: 2, Last: true, Body: make([]byte, 50_000)}))
+			if o := <-second; o.err != nil || o.n != 2 {
+				t.Errorf("got %v", o)
+			}
+		},
+		"a goaway": func(t *testing.T, c *client.Client[receiver], p *peer) {
+			p.goaway("bye")
+			synctest.Wait()
+			_, err := c.Do(t.Context(), command{})
+			want(t, err, base.Rejected, base.ErrDraining)
+		},
+	} {
+		t.Run(name+" between calls", func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, p := newLone(t, client.Conf{})
+				begin := time.Now()
+				if name != "a goaway" { // which the link's goroutine notices in its time
+					beside(t, c, p)
+				}
+				if since := time.Since(begin); since != 0 {
+					t.Errorf("it took %v", since)
+				}
+			})
+		})
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, p := newLone(t, client.Conf{})
+				first := start(t.Context(), c, command{})
+				slot := p.expect(kindCommand).Slot
+				synctest.Wait()
+				begin := time.Now()
+				beside(t, c, p)
+				p.answer(slot, 1)
+				if o := <-first; o.err != nil || o.n != 1 {
+					t.Errorf("the first got %v", o)
+				}
+				if since := time.Since(begin); since != 0 {
+					t.Errorf("it took %v", since)
+				}
+			})
+		})
+	}
+}
+
+// What is left when a lone caller has its answer is dealt with at once too.
+func TestALoneCallerLeavesNothingUnread(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{})
+		begin := time.Now()
+		first, second := start(t.Context(), c, command{}), start(t.Context(), c, command{})
+		slots := []uint64{p.expect(kindCommand).Slot, p.expect(kindCommand).Slot}
+		synctest.Wait()
+		for _, slot := range slots {
+			p.answer(slot, 1)
+			synctest.Wait()
+		}
+		<-first
+		<-second
+		if since := time.Since(begin); since != 0 {
+			t.Errorf("two answers took %v", since)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{})
+		done := start(t.Context(), c, command{})
+		answer := appendFrame(nil, kindResult, wire.FlagLast, p.expect(kindCommand).Slot, encodeResult(result{Last: true}))
+		p.write(appendFrame(answer, kindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{Reason: "bye"})))
+		<-done
+		synctest.Wait()
+		begin := time.Now()
+		_, err := c.Do(t.Context(), command{})
+		want(t, err, base.Rejected, base.ErrDraining)
+		if since := time.Since(begin); since != 0 {
+			t.Errorf("it took %v", since)
+		}
+	})
+}
+
+// A lone caller's wait ends by all that ends one.
+func TestALoneCallersWaitEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		end     func(cancel func(), c *client.Client[receiver], p *peer)
+		outcome base.Outcome
+		code    error
+	}{
+		"by its ctx":       {func(cancel func(), _ *client.Client[receiver], _ *peer) { cancel() }, base.Unknown, base.ErrCanceled},
+		"by Conf.Timeout":  {func(func(), *client.Client[receiver], *peer) { time.Sleep(time.Minute) }, base.Unknown, base.ErrDeadline},
+		"by Close":         {func(_ func(), c *client.Client[receiver], _ *peer) { c.Close() }, base.Unknown, client.ErrClosed},
+		"by a failure":     {func(_ func(), _ *client.Client[receiver], p *peer) { p.fail(0, wireFailure(base.Failed, base.ErrExec)) }, base.Failed, base.ErrExec},
+		"by the peer":      {func(_ func(), _ *client.Client[receiver], p *peer) { p.nc.Close() }, base.Unknown, base.ErrConnLost},
+		"by a broken rule": {func(_ func(), _ *client.Client[receiver], p *peer) { p.write([]byte{0xf0, 0, 0}) }, base.Unknown, base.ErrProtocol},
+		"by half a frame": {func(cancel func(), _ *client.Client[receiver], p *peer) {
+			p.write([]byte{0x21, 0})
+			synctest.Wait()
+			cancel()
+		}, base.Unknown, base.ErrCanceled},
+		"by half a long one": {func(cancel func(), _ *client.Client[receiver], p *peer) {
+			p.write(appendFrame(nil, kindResult, wire.FlagLast, 0, make([]byte, 60_000))[:30_000])
+			synctest.Wait()
+			cancel()
+		}, base.Unknown, base.ErrCanceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, p := newLone(t, client.Conf{Timeout: time.Minute})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				done := start(ctx, c, command{})
+				p.expect(kindCommand)
+				synctest.Wait()
+				test.end(cancel, c, p)
+				begin := time.Now()
+				o := <-done
+				want(t, o.err, test.outcome, test.code)
+				if since := time.Since(begin); since > 2*time.Millisecond {
+					t.Errorf("it took %v", since)
+				}
+			})
+		})
+	}
+}
+
+// After a lone caller has given up, others go on, and one may be alone again.
+func TestALoneCallerGivesUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{Timeout: time.Minute})
+		for round := range 4 {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := start(ctx, c, command{})
+			slot := p.expect(kindCommand).Slot
+			synctest.Wait()
+			if round%2 == 0 {
+				cancel()
+				want(t, (<-done).err, base.Unknown, base.ErrCanceled)
+			} else {
+				want(t, (<-done).err, base.Unknown, base.ErrDeadline)
+				cancel()
+			}
+			begin := time.Now()
+			p.expect(kindCancel)
+			p.answer(slot, 0)
+			synctest.Wait()
+			if since := time.Since(begin); since != 0 || c.Has(1) {
+				t.Errorf("it took %v", since)
+			}
+			if client.ReadByCallers(c) {
+				t.Error("nobody reads the end of the command")
+			}
+			for n := range 6 {
+				done := start(t.Context(), c, command{N: n})
+				p.answer(p.expect(kindCommand).Slot, n)
+				if o := <-done; o.err != nil || o.n != n {
+					t.Errorf("got %v", o)
+				}
+				synctest.Wait()
+			}
+			if !client.ReadByCallers(c) {
+				t.Error("the link's goroutine reads")
+			}
+		}
+	})
+}
+
+// The end of an idle connection is noticed, though its callers had read.
+func TestTheEndIsNoticedWithoutACall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{})
+		p.nc.Close()
+		select {
+		case <-c.Done():
+		case <-time.After(11 * time.Millisecond):
+			t.Fatal("it was not noticed")
+		}
+		if !errors.Is(c.Err(), base.ErrConnLost) {
+			t.Errorf("got %v", c.Err())
+		}
+	})
+}
