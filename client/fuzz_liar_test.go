@@ -69,6 +69,7 @@ type liarEnd struct {
 	answered bool
 	far      *memnet.Conn // the client's end
 	deaf     bool         // what the client says does not come any more
+	late     bool         // what it says does not, or not at once
 	table    *liarTable
 	list     []transport.SlotState // the client's, to be answered
 	listed   bool

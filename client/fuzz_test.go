@@ -237,7 +237,7 @@ func (x *liar) speak() {
 	x.wrong = what >= 0xf0
 	x.mu.Lock()
 	x.dishonest = x.dishonest || x.wrong
-	x.tainted = x.tainted || x.wrong && end.deaf // it speaks of what it has not heard
+	x.tainted = x.tainted || x.wrong && (end.deaf || end.late) // it speaks of what it has not heard, or will be heard late
 	x.mu.Unlock()
 	what %= 16
 	if x.answers(end) && !x.wrong && what != 10 && what != 11 {
@@ -300,6 +300,7 @@ func (x *liar) speak() {
 	case 9:
 		x.say(end, []byte{wire.Ping})
 	case 10: // what it says does not come any more
+		end.late = true
 		end.nc.Cut(memnet.FIN + memnet.Kind(x.Pick(3)))
 	case 11: // what it is told does not come any more
 		end.deaf = true

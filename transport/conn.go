@@ -20,9 +20,11 @@ const (
 	// the peer counts as a slow reader.
 	DefaultWriteTimeout = 30 * time.Second
 
-	readBuffer = 16 << 10  // bytes
-	sendBuffer = 256 << 10 // bytes that may wait to be written before Room waits
-	keepBuffer = 64 << 10  // bytes of a buffer's capacity that an idle connection keeps
+	readBuffer = 16 << 10    // bytes
+	idleBuffer = 128         // bytes of the read buffer of a connection over which little comes
+	idleAfter  = time.Second // without a byte, a connection gives its read buffer up
+	sendBuffer = 256 << 10   // bytes that may wait to be written before Room waits
+	keepBuffer = 64 << 10    // bytes of a buffer's capacity that an idle connection keeps
 )
 
 // Conn is a net.Conn that carries the messages of one Transport: it owns the
@@ -39,14 +41,18 @@ type Conn struct {
 	pieces       [3][]byte  // what the drain is writing
 	buffers      net.Buffers
 
-	in          *bufio.Reader
-	at          time.Time    // when in was last filled; of the goroutine that reads
-	yields      bool         // Release lets others run first; likewise
-	lastRead    atomic.Int64 // the same in nanoseconds since start, for all
-	received    atomic.Int64 // bytes
-	paused      atomic.Bool  // the reader waits for something else than what the peer sends
-	crowded     atomic.Bool  // at a server: so much is in out that the reader waits
-	lastCommand atomic.Int64 // when a command was last sent, likewise
+	in          *bufio.Reader // small, or one of readBuffer bytes
+	small       *bufio.Reader // of idleBuffer bytes
+	left        []byte        // of small, while in is replaced
+	full        bool          // small was filled
+	idle        bool          // nothing had come for idleAfter
+	at          time.Time     // when in was last filled; of the goroutine that reads
+	yields      bool          // Release lets others run first; likewise
+	lastRead    atomic.Int64  // the same in nanoseconds since start, for all
+	received    atomic.Int64  // bytes
+	paused      atomic.Bool   // the reader waits for something else than what the peer sends
+	crowded     atomic.Bool   // at a server: so much is in out that the reader waits
+	lastCommand atomic.Int64  // when a command was last sent, likewise
 	start       time.Time
 
 	done   chan struct{} // closed once err is set
@@ -64,7 +70,7 @@ type Conn struct {
 	appended  uint64        // bytes, ever
 	written   uint64        // bytes that nc has taken, ever
 	room      chan struct{} // closed when out has room again; nil: nobody waits
-	idle      chan struct{} // closed when flushing ends; nil: nobody waits
+	flushed   chan struct{} // closed when flushing ends; nil: nobody waits
 }
 
 // NewConn returns a Conn over nc. lastSeq, at a client, is the counter from
@@ -79,7 +85,8 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 	}
 	c.drainFunc = c.drain
 	c.at = c.start
-	c.in = bufio.NewReaderSize((*source)(c), readBuffer)
+	c.small = bufio.NewReaderSize((*source)(c), idleBuffer)
+	c.in = c.small
 	return c
 }
 
@@ -119,6 +126,7 @@ func (c *Conn) Read(m *Message) error {
 			return err
 		}
 	}
+	c.fitBuffer()
 	if err := c.transport.Read(c.in, m); err != nil {
 		return c.Fail(err)
 	}
@@ -127,6 +135,21 @@ func (c *Conn) Read(m *Message) error {
 		c.yields = true
 	}
 	return nil
+}
+
+// fitBuffer replaces the read buffer: it becomes large when much comes at once, and small
+// when there was nothing for a while. So an idle connection costs little.
+func (c *Conn) fitBuffer() {
+	switch {
+	case c.in == c.small && c.full:
+		c.left, _ = c.in.Peek(c.in.Buffered())
+		c.in = bufio.NewReaderSize((*source)(c), readBuffer)
+		c.in.Peek(len(c.left))
+		c.small.Discard(c.small.Buffered())
+	case c.in != c.small && c.idle && c.in.Buffered() == 0:
+		c.in = c.small
+	}
+	c.full, c.idle = false, false
 }
 
 // Hold holds back what is appended from now on, until Release. It is for the goroutine
@@ -184,10 +207,17 @@ type source Conn
 
 func (s *source) Read(b []byte) (int, error) {
 	c := (*Conn)(s)
+	if n := copy(b, c.left); n > 0 {
+		c.left = c.left[n:]
+		return n, nil
+	}
 	c.Release()
 	n, err := c.nc.Read(b)
 	if n > 0 {
+		before := c.at
 		c.at = time.Now()
+		c.full = n >= idleBuffer
+		c.idle = c.at.Sub(before) > idleAfter && !c.full
 		c.lastRead.Store(int64(c.at.Sub(c.start)))
 		c.received.Add(int64(n))
 	}
@@ -275,10 +305,10 @@ func (c *Conn) whenIdle() <-chan struct{} {
 	if !c.flushing {
 		return nil
 	}
-	if c.idle == nil {
-		c.idle = make(chan struct{})
+	if c.flushed == nil {
+		c.flushed = make(chan struct{})
 	}
-	return c.idle
+	return c.flushed
 }
 
 // Finish writes what was appended, says that no more comes, where the net.Conn

@@ -207,9 +207,9 @@ func (c *Conn) Flush(crowd bool) {
 // afterwards.
 func (c *Conn) endFlush() {
 	c.flushing = false
-	if c.idle != nil {
-		close(c.idle)
-		c.idle = nil
+	if c.flushed != nil {
+		close(c.flushed)
+		c.flushed = nil
 	}
 	c.mu.Unlock()
 }
