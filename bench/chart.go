@@ -1,0 +1,3 @@
+package main
+
+func (r *results) charts(string) error { return nil }

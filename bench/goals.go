@@ -1,0 +1,7 @@
+package main
+
+type judged struct{}
+
+func judge(*results) []judged { return nil }
+
+func goalRows([]judged) [][]string { return nil }

@@ -1,0 +1,117 @@
+package systems
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/lesismal/arpc"
+	"github.com/lesismal/arpc/log"
+)
+
+// arpcSystem is arpc with its defaults: batched reads and writes. Bodies of type
+// []byte pass its codec by.
+type arpcSystem struct{}
+
+func (arpcSystem) Info() Info {
+	return Info{Name: "arpc", Kind: Peer, Module: "github.com/lesismal/arpc"}
+}
+
+const arpcMethod = "/echo"
+
+func (arpcSystem) Serve(conf Conf) (*Server, error) {
+	log.SetLevel(log.LevelNone)
+	listener, err := listen(conf)
+	if err != nil {
+		return nil, err
+	}
+	s := arpc.NewServer()
+	limit(s.Handler, conf)
+	s.Handler.Handle(arpcMethod, func(ctx *arpc.Context) {
+		if conf.Sleep > 0 {
+			time.Sleep(conf.Sleep)
+		}
+		ctx.Write(ctx.Body())
+	})
+	go s.Serve(listener)
+	return &Server{Addr: listener.Addr().String(), close: func() { s.Stop() }}, nil
+}
+
+func limit(handler arpc.Handler, conf Conf) {
+	if conf.MaxBody > 0 {
+		handler.SetMaxBodyLen(conf.MaxBody)
+	}
+}
+
+func (arpcSystem) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
+	log.SetLevel(log.LevelNone)
+	handler := arpc.NewHandler()
+	limit(handler, conf)
+	client, err := arpc.NewClient(func() (net.Conn, error) { return dial(ctx, addr, conf) }, handler)
+	if err != nil {
+		return nil, err
+	}
+	return &arpcConn{client: client, timeout: conf.timeout()}, nil
+}
+
+type arpcConn struct {
+	client  *arpc.Client
+	timeout time.Duration
+}
+
+func (c *arpcConn) Close() { c.client.Stop() }
+
+func (c *arpcConn) Caller() (Caller, error) { return &arpcCaller{conn: c}, nil }
+
+type arpcCaller struct {
+	conn   *arpcConn
+	answer []byte
+}
+
+func (c *arpcCaller) Echo(body []byte) ([]byte, error) {
+	err := c.conn.client.Call(arpcMethod, body, &c.answer, c.conn.timeout)
+	return c.answer, err
+}
+
+// Window gets its answers in callbacks, which run in the goroutine that reads the
+// connection or in others: they hand a copy over, as the bytes are arpc's.
+func (c *arpcConn) Window(flow Flow, size int) error {
+	type answer struct {
+		body []byte
+		err  error
+	}
+	answers := make(chan answer, size)
+	take := func(ctx *arpc.Context, err error) {
+		if err != nil {
+			answers <- answer{err: err}
+			return
+		}
+		answers <- answer{body: append([]byte(nil), ctx.Body()...)}
+	}
+	send := func(place int) error {
+		return c.client.CallAsync(arpcMethod, flow.Request(place), take, c.timeout)
+	}
+	for place := range size {
+		if err := send(place); err != nil {
+			return err
+		}
+	}
+	for open := size; open > 0; {
+		a := <-answers
+		if a.err != nil {
+			return a.err
+		}
+		place, err := flow.Answer(a.body)
+		if err != nil {
+			return err
+		}
+		if flow.Done() {
+			open--
+			continue
+		}
+		if err := send(place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
