@@ -25,7 +25,7 @@ func (m *model) dials(s *state, server uint8) bool {
 }
 
 // begins sends the next command on the lowest free slot.
-func (m *model) begins(s *state) bool {
+func (m *model) begins(s *state, _ uint8) bool {
 	next, i := uint8(0), uint8(0)
 	for next < uint8(len(m.programs)) && s.fates[next].outcome != waiting {
 		next++
@@ -87,6 +87,9 @@ func (m *model) sendsPiece(s *state, i uint8) bool {
 
 func (m *model) sendsInput(s *state, i uint8) bool {
 	x := &s.slots[i]
+	if x.command == 0 {
+		return false
+	}
 	all := m.programs[x.command-1].inputs
 	isEnd := x.inputs == all // needs no credit
 	if !s.attached || all == 0 || x.inputs > all || !isEnd && x.inputs >= x.allowed || x.standing != known || x.asked || x.canceled {
@@ -114,6 +117,9 @@ func (m *model) takesResult(s *state, i uint8) bool {
 // givesUp lets the user cancel a command.
 func (m *model) givesUp(s *state, i uint8) bool {
 	x := &s.slots[i]
+	if x.command == 0 {
+		return false
+	}
 	endless := m.programs[x.command-1].endless
 	if x.canceled || s.cancels == 0 && !endless {
 		return false
@@ -153,8 +159,8 @@ func (m *model) cancelsLate(s *state, i uint8) bool {
 }
 
 // clientNotices that its connection has ended: its reader and writer are joined.
-func (m *model) clientNotices(s *state, number uint8) bool {
-	c := &s.conns[number-1]
+func (m *model) clientNotices(s *state, i uint8) bool {
+	c, number := &s.conns[i], i+1
 	if c.clientLeft || !c.serverLeft && (!c.cut || m.lacks(a2)) {
 		return false
 	}
@@ -186,8 +192,8 @@ func (m *model) clientLeaves(s *state, number uint8) {
 }
 
 // clientReads takes the next message that has come.
-func (m *model) clientReads(s *state, number uint8) bool {
-	c := &s.conns[number-1]
+func (m *model) clientReads(s *state, i uint8) bool {
+	c, number := &s.conns[i], i+1
 	if c.down.n == 0 {
 		return false
 	}
@@ -228,11 +234,11 @@ func (m *model) attaches(s *state) {
 		}
 	}
 	if c.posts = true; !m.lacks(l1) {
-		m.sendsList(s)
+		m.sendsList(s, 0)
 	}
 }
 
-func (m *model) sendsList(s *state) bool {
+func (m *model) sendsList(s *state, _ uint8) bool {
 	if s.conn == 0 || !s.conns[s.conn-1].posts {
 		return false
 	}

@@ -1,104 +1,70 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// model takes the steps that are possible in a state. Each step is a function that
-// changes a copy of the state, and tells whether it was possible.
+// model takes the steps that are possible in a state.
 type model struct {
 	scenario
 	without *rule // nil: all are kept
-
-	next    state // after the step
-	visit   func()
-	moved   bool   // a step was possible that is not the adversary's
-	fault   string // what the step has violated
+	steps   []func(s *state) bool
+	fault   string // what the last step has violated
 	tracing bool
-	events  []string // of the step
+	events  []string
+}
+
+// newModel lists the steps of a scenario. Each tells whether it is possible in a state;
+// if not, it leaves that as it was.
+func newModel(x scenario, without *rule) *model {
+	m := &model{scenario: x, without: without}
+	m.add(1, m.sendsList, m.begins)
+	m.add(m.servers, m.dials, m.restarts)
+	m.add(slots, m.sendsAgain, m.sendsPiece, m.sendsInput, m.takesResult, m.givesUp, m.cancelsLate)
+	m.add(conns, m.writes, m.clientNotices, m.serverNotices, m.clientReads, m.serverReads, m.serverRejects, m.cutsOff)
+	m.add(servers*sessions*slots, m.sendsResult)
+	m.add(servers*sessions, m.evicts)
+	return m
+}
+
+// add lists steps of each of several servers, slots, connections or sessions: from 0.
+func (m *model) add(several uint8, steps ...func(s *state, i uint8) bool) {
+	for i := range several {
+		for _, step := range steps {
+			m.steps = append(m.steps, func(s *state) bool { return step(s, i) })
+		}
+	}
+}
+
+// start is the first state.
+func (x *scenario) start() state {
+	return state{budget: x.budget}
 }
 
 // lacks tells whether a rule is left out.
 func (m *model) lacks(r *rule) bool {
-	return m.without != nil && (m.without == r || m.without.besides == r)
+	return m.without == r
 }
 
 // say notes what happens, for a trace. It returns true.
-func (m *model) say(format string, args ...uint8) bool {
+func (m *model) say(format string, args ...any) bool {
 	if m.tracing {
-		m.events = append(m.events, text(format, args))
+		m.events = append(m.events, fmt.Sprintf(format, slices.Clone(args)...)) // the clone keeps args off the heap
 	}
 	return true
 }
 
 // wrong notes that a property is violated; the first one counts.
-func (m *model) wrong(format string, args ...uint8) {
+func (m *model) wrong(format string, args ...any) {
 	if m.fault == "" {
-		m.fault = text(format, args)
-	}
-}
-
-func text(format string, args []uint8) string {
-	values := make([]any, len(args))
-	for i, a := range args {
-		values[i] = a
-	}
-	return fmt.Sprintf(format, values...)
-}
-
-// steps visits all that can come after s.
-func (m *model) steps(s *state) {
-	m.moved = false
-	try := func(adverse bool, step func(s *state) bool) {
-		m.next, m.fault, m.events = *s, "", m.events[:0]
-		if step(&m.next) {
-			m.moved = m.moved || !adverse
-			m.visit()
-		}
-	}
-	try(false, m.sendsList)
-	try(false, m.begins)
-	for server := range m.servers {
-		try(false, func(s *state) bool { return m.dials(s, server) })
-		try(true, func(s *state) bool { return m.restarts(s, server) })
-	}
-	for i := range uint8(slots) {
-		if s.slots[i].command == 0 {
-			continue
-		}
-		try(false, func(s *state) bool { return m.sendsAgain(s, i) })
-		try(false, func(s *state) bool { return m.sendsPiece(s, i) })
-		try(false, func(s *state) bool { return m.sendsInput(s, i) })
-		try(false, func(s *state) bool { return m.takesResult(s, i) })
-		try(!m.programs[s.slots[i].command-1].endless, func(s *state) bool { return m.givesUp(s, i) })
-		try(true, func(s *state) bool { return m.cancelsLate(s, i) })
-	}
-	for number := uint8(1); number <= conns; number++ {
-		if !s.conns[number-1].used {
-			continue
-		}
-		try(false, func(s *state) bool { return m.writes(s, number) })
-		try(false, func(s *state) bool { return m.clientNotices(s, number) })
-		try(false, func(s *state) bool { return m.serverNotices(s, number) })
-		try(false, func(s *state) bool { return m.clientReads(s, number) })
-		try(false, func(s *state) bool { return m.serverReads(s, number, false) })
-		try(true, func(s *state) bool { return m.serverReads(s, number, true) })
-		try(true, func(s *state) bool { return m.cutsOff(s, number) })
-	}
-	for server := range m.servers {
-		for id := uint8(1); id <= s.ids; id++ {
-			if !s.sessions[server][id-1].held {
-				continue
-			}
-			for i := range uint8(slots) {
-				try(false, func(s *state) bool { return m.sendsResult(s, server, id, i) })
-			}
-			try(true, func(s *state) bool { return m.evicts(s, server, id) })
-		}
+		m.fault = fmt.Sprintf(format, slices.Clone(args)...)
 	}
 }
 
 // writes lets what the client has appended leave it.
-func (m *model) writes(s *state, number uint8) bool {
-	c := &s.conns[number-1]
+func (m *model) writes(s *state, i uint8) bool {
+	c, number := &s.conns[i], i+1
 	if c.written == c.up.n || c.cut {
 		return false
 	}
@@ -111,9 +77,9 @@ func (m *model) writes(s *state, number uint8) bool {
 	return m.say("connection %d takes what the client has to write", number)
 }
 
-func (m *model) cutsOff(s *state, number uint8) bool {
-	c := &s.conns[number-1]
-	if s.cuts == 0 || c.cut || c.clientLeft || c.serverLeft {
+func (m *model) cutsOff(s *state, i uint8) bool {
+	c, number := &s.conns[i], i+1
+	if s.cuts == 0 || !c.used || c.cut || c.clientLeft || c.serverLeft {
 		return false
 	}
 	s.cuts--

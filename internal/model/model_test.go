@@ -29,7 +29,7 @@ func TestWithEveryRule(t *testing.T) {
 
 // A small scenario can be explored to its end.
 func TestToTheEnd(t *testing.T) {
-	x := scenario{name: "small", programs: []program{plain}, servers: 1, cuts: 1}
+	x := scenario{name: "small", programs: []program{plain}, servers: 1, budget: budget{cuts: 1}}
 	f := explore(x, few(), nil)
 	if !f.full || f.fault != "" || f.depth < 15 {
 		t.Errorf("%+v", f)
@@ -89,7 +89,7 @@ without N3 (commands): a hello with an old epoch is taken
 
 func TestRunTellsWhatIsWrong(t *testing.T) {
 	var out bytes.Buffer
-	broken := scenario{name: "broken", programs: []program{{name: "without results", results: 0}}, servers: 1}
+	broken := scenario{name: "broken", programs: []program{{results: 0}}, servers: 1}
 	if wrong := run(&out, []scenario{broken, scenarios[0]}, regexp.MustCompile("^L2$"), 1000); wrong != 2 {
 		t.Errorf("%d wrong", wrong)
 	}

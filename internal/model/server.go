@@ -10,8 +10,17 @@ func (r *record) released(m *model) uint8 {
 }
 
 // serverReads takes the next message of a connection.
-func (m *model) serverReads(s *state, number uint8, reject bool) bool {
-	c := &s.conns[number-1]
+func (m *model) serverReads(s *state, i uint8) bool {
+	return m.reads(s, i, false)
+}
+
+// serverRejects takes it, if it is a command, and rejects it.
+func (m *model) serverRejects(s *state, i uint8) bool {
+	return m.reads(s, i, true)
+}
+
+func (m *model) reads(s *state, i uint8, reject bool) bool {
+	c, number := &s.conns[i], i+1
 	if c.written == 0 || reject && (s.rejections == 0 || c.up.messages[0].kind != command || c.serverLeft) {
 		return false
 	}
@@ -100,8 +109,8 @@ func (m *model) greets(s *state, number uint8) {
 }
 
 // serverNotices that a connection has ended.
-func (m *model) serverNotices(s *state, number uint8) bool {
-	c := &s.conns[number-1]
+func (m *model) serverNotices(s *state, i uint8) bool {
+	c, number := &s.conns[i], i+1
 	if c.serverLeft || !c.clientLeft && (!c.cut || m.lacks(a2)) {
 		return false
 	}
@@ -114,7 +123,7 @@ func (m *model) serverLeaves(s *state, number uint8) {
 	c := &s.conns[number-1]
 	m.say("server %d leaves connection %d", c.server+1, number)
 	inHand := uint8(0)
-	if m.lacks(n4) && c.written > 0 && c.up.messages[0].kind != hello {
+	if (m.lacks(n4) || m.lacks(twice)) && c.written > 0 && c.up.messages[0].kind != hello {
 		inHand = 1
 	}
 	c.up.keep(inHand)
@@ -302,8 +311,9 @@ func (m *model) isCanceled(s *state, r *record, i, number uint8) {
 }
 
 // sendsResult is what a running command does, once it has its inputs.
-func (m *model) sendsResult(s *state, server, id, i uint8) bool {
-	x := &s.sessions[server][id-1]
+func (m *model) sendsResult(s *state, n uint8) bool {
+	i := n % slots
+	x := &s.sessions[n/slots/sessions][n/slots%sessions]
 	r := &x.records[i]
 	if !r.running {
 		return false
@@ -320,9 +330,10 @@ func (m *model) sendsResult(s *state, server, id, i uint8) bool {
 }
 
 // evicts gives a session up.
-func (m *model) evicts(s *state, server, id uint8) bool {
+func (m *model) evicts(s *state, n uint8) bool {
+	server, id := n/sessions, n%sessions+1
 	x := &s.sessions[server][id-1]
-	if s.evictions == 0 || x.conn != 0 && !m.lacks(n8) {
+	if s.evictions == 0 || !x.held || x.conn != 0 && !m.lacks(n8) {
 		return false
 	}
 	m.say("SERVER %d gives up session %d", server+1, id)

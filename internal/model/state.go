@@ -12,7 +12,6 @@ const (
 
 // A program is what a command does.
 type program struct {
-	name       string
 	results    uint8
 	inputs     uint8
 	large      bool // its results want an ack
@@ -183,8 +182,12 @@ type state struct {
 	conns    [conns]conn
 	sessions [servers][sessions]session
 	gone     [sessions]bool // a server has lost the session, or another was asked for it
+	budget
+}
 
-	cuts, evictions, restarts, cancels, rejections uint8 // that are still to come
+// A budget is what the adversary may still do. Whatever takes of it is the adversary's.
+type budget struct {
+	cuts, evictions, restarts, cancels, rejections uint8
 }
 
 // up sends a message over the client's connection.
