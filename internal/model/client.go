@@ -1,62 +1,67 @@
 package main
 
+import "slices"
+
 // dials makes a connection, to whichever server the network likes.
 func (m *model) dials(s *state, server uint8) bool {
-	free := uint8(1)
-	for free <= conns && s.conns[free-1].used {
-		free++
-	}
-	if s.conn != 0 || free > conns || m.ended(s) == "" {
+	i := slices.IndexFunc(s.conns[:], func(c conn) bool { return c.number == 0 })
+	if s.conn != 0 || i < 0 || m.ended(s) == "" {
 		return false
 	}
-	if !s.opened && (s.session == 0 || !m.lacks(n1)) {
-		s.ids++
-		s.session, s.epoch = s.ids, 0
+	if !s.opened {
+		if s.epoch = 0; s.session == 0 || !m.lacks(n1) {
+			s.ids++
+			s.session = s.ids
+		}
 	}
 	s.epoch++
-	s.conn = free
-	s.conns[free-1] = conn{used: true, server: server, session: s.session, epoch: s.epoch, resume: s.opened}
-	s.up(message{kind: hello})
-	s.conns[free-1].written = 1
-	if s.opened {
-		return m.say("the client dials server %d, connection %d, to resume session %d, epoch %d", server+1, free, s.session, s.epoch)
-	}
-	return m.say("the client dials server %d, connection %d, to open session %d", server+1, free, s.session)
+	s.conn = uint8(i) + 1
+	c := &s.conns[i]
+	*c = conn{number: s.conn, server: server, session: s.session, epoch: s.epoch, written: 1}
+	c.send(&c.up, message{kind: hello})
+	return m.say("the client dials server %d, connection %d: session %d, epoch %d", server+1, s.conn, s.session, s.epoch)
 }
 
 // begins sends the next command on the lowest free slot.
 func (m *model) begins(s *state, _ uint8) bool {
-	next, i := uint8(0), uint8(0)
-	for next < uint8(len(m.programs)) && s.fates[next].outcome != waiting {
-		next++
-	}
-	for i < slots && s.slots[i].command != 0 {
-		i++
-	}
-	if !s.attached || next == uint8(len(m.programs)) || i == slots {
+	next := slices.IndexFunc(s.fates[:len(m.programs)], func(f fate) bool { return f.outcome == waiting })
+	i := slices.IndexFunc(s.slots[:], func(x clientSlot) bool { return x.command == 0 })
+	if !s.attached || next < 0 || i < 0 {
 		return false
 	}
 	s.seq++
-	s.slots[i] = clientSlot{command: next + 1, seq: s.seq, granted: 1, allowed: 1}
-	f := &s.fates[next]
+	x, f := &s.slots[i], &s.fates[next]
+	*x = clientSlot{command: uint8(next) + 1, seq: s.seq, allowed: 1}
 	if f.outcome = open; f.id[0] == 0 || m.lacks(n10id) {
 		f.id = [2]uint8{s.session, s.seq}
 	}
-	m.say("the client sends command %d on slot %d, Seq %d", next+1, i, s.seq)
-	m.sends(s, i)
+	m.say("the client sends command %d on slot %d, Seq %d", x.command, i, s.seq)
+	m.sends(s, uint8(i))
+	if m.lacks(s6lock) && next > 0 && s.fates[next-1].outcome == succeeded {
+		s.up(uint8(i), message{kind: cancel}) // of that one
+	}
 	return true
 }
 
-// sends appends the command of a slot, or its first piece.
+// sends appends the command of a slot, or its first piece. It has credit for one result.
 func (m *model) sends(s *state, i uint8) {
 	x, c := &s.slots[i], &s.conns[s.conn-1]
-	frame := message{kind: command, slot: i, command: x.command, n: x.granted, more: m.programs[x.command-1].pieces}
+	frame := message{kind: command, more: m.programs[x.command-1].pieces}
 	if x.seq != c.lastUp+1 {
 		frame.seq = x.seq
 	}
 	c.lastUp = x.seq
-	x.piece, x.standing, x.inputs, x.asked = frame.more, known, 0, false
-	s.up(frame)
+	x.piece, x.standing, x.inputs = frame.more, known, 0
+	s.up(i, frame)
+}
+
+// up sends a frame about a slot, unless the server has to be told of its command first.
+func (s *state) up(i uint8, frame message) {
+	if x := &s.slots[i]; s.attached && x.standing != unseen {
+		frame.slot, frame.command = i, x.command
+		c := &s.conns[s.conn-1]
+		c.send(&c.up, frame)
+	}
 }
 
 // sendsAgain sends a command that the server has not seen, or frees its slot.
@@ -76,27 +81,32 @@ func (m *model) sendsAgain(s *state, i uint8) bool {
 }
 
 func (m *model) sendsPiece(s *state, i uint8) bool {
+	return m.sendsLast(s, i, piece)
+}
+
+// sendsLast sends the last piece of a command, if it was not sent: a piece or none.
+func (m *model) sendsLast(s *state, i uint8, kind kind) bool {
 	x := &s.slots[i]
 	if !x.piece {
 		return false
 	}
 	x.piece = false
-	s.up(message{kind: piece, slot: i, command: x.command})
+	s.up(i, message{kind: kind})
 	return m.say("the client sends the last piece of command %d", x.command)
 }
 
 func (m *model) sendsInput(s *state, i uint8) bool {
 	x := &s.slots[i]
-	if x.command == 0 {
+	if !s.attached || x.command == 0 || x.canceled || x.standing == unseen || x.standing == listed && !m.lacks(l9inputs) {
 		return false
 	}
 	all := m.programs[x.command-1].inputs
-	isEnd := x.inputs == all // needs no credit
-	if !s.attached || all == 0 || x.inputs > all || !isEnd && x.inputs >= x.allowed || x.standing != known || x.asked || x.canceled {
+	more := x.inputs < all // the end needs no credit
+	if all == 0 || x.inputs > all || more && x.inputs >= x.allowed {
 		return false
 	}
 	x.inputs++
-	s.up(message{kind: input, slot: i, command: x.command, n: x.inputs, end: isEnd})
+	s.up(i, message{kind: input, n: x.inputs, more: more})
 	return m.say("the client sends input %d of command %d", x.inputs, x.command)
 }
 
@@ -107,39 +117,30 @@ func (m *model) takesResult(s *state, i uint8) bool {
 		return false
 	}
 	x.taken++
-	x.granted++
-	if s.attached && x.standing != unseen {
-		s.up(message{kind: credit, slot: i, command: x.command, n: 1})
-	}
+	s.up(i, message{kind: credit, n: 1})
 	return m.say("the user takes result %d of command %d", x.taken, x.command)
 }
 
 // givesUp lets the user cancel a command.
 func (m *model) givesUp(s *state, i uint8) bool {
 	x := &s.slots[i]
-	if x.command == 0 {
+	if x.command == 0 || x.canceled {
 		return false
 	}
-	endless := m.programs[x.command-1].endless
-	if x.canceled || s.cancels == 0 && !endless {
-		return false
-	}
-	if !endless {
+	if !m.programs[x.command-1].endless {
+		if s.cancels == 0 {
+			return false
+		}
 		s.cancels--
 	}
 	m.say("the user cancels command %d", x.command)
+	x.canceled = true
 	f := &s.fates[x.command-1]
 	if f.outcome = unknown; s.conn == 0 && !x.wrote {
 		f.outcome = notSent
 	}
-	x.canceled = true
-	switch {
-	case !s.attached || x.standing == unseen:
-	case x.piece:
-		x.piece = false
-		s.up(message{kind: piece, slot: i, command: x.command, end: true}) // says enough
-	default:
-		s.up(message{kind: cancel, slot: i, command: x.command})
+	if !m.sendsLast(s, i, noPiece) { // which says enough
+		s.up(i, message{kind: cancel})
 	}
 	if m.lacks(s1) {
 		*x = clientSlot{}
@@ -147,30 +148,13 @@ func (m *model) givesUp(s *state, i uint8) bool {
 	return true
 }
 
-// cancelsLate cancels a command that has just ended, on a slot that is another's.
-func (m *model) cancelsLate(s *state, i uint8) bool {
-	x := &s.slots[i]
-	if !m.lacks(held) || s.cancels == 0 || !s.attached || x.command < 2 || s.fates[x.command-2].outcome != succeeded {
-		return false
-	}
-	s.cancels--
-	s.up(message{kind: cancel, slot: i, command: x.command - 1})
-	return m.say("the user cancels command %d, which had slot %d", x.command-1, i)
-}
-
 // clientNotices that its connection has ended: its reader and writer are joined.
 func (m *model) clientNotices(s *state, i uint8) bool {
-	c, number := &s.conns[i], i+1
-	if c.clientLeft || !c.serverLeft && (!c.cut || m.lacks(a2)) {
-		return false
-	}
-	m.clientLeaves(s, number)
-	return true
+	c := &s.conns[i]
+	return !c.clientLeft && (c.serverLeft || c.cut && !m.lacks(a2)) && m.clientLeaves(s, c)
 }
 
-func (m *model) clientLeaves(s *state, number uint8) {
-	c := &s.conns[number-1]
-	m.say("the client leaves connection %d", number)
+func (m *model) clientLeaves(s *state, c *conn) bool {
 	c.clientLeft = true
 	if m.lacks(n5writer) && c.up.n > c.written && !c.serverLeft {
 		c.written++ // the writer has it in hand
@@ -182,104 +166,86 @@ func (m *model) clientLeaves(s *state, number uint8) {
 	}
 	c.down.keep(inHand)
 	s.conn, s.attached = 0, false
-	if !s.opened && !m.lacks(n1) {
-		s.session = 0
-	}
 	for i := range s.slots {
 		s.slots[i].piece = false
 	}
-	s.forget(number)
+	return m.say("the client leaves connection %d", c.number)
 }
 
 // clientReads takes the next message that has come.
 func (m *model) clientReads(s *state, i uint8) bool {
-	c, number := &s.conns[i], i+1
+	c := &s.conns[i]
 	if c.down.n == 0 {
 		return false
 	}
 	switch x := c.down.pop(); x.kind {
 	case ok:
 		m.say("the client is answered: ok")
-		m.attaches(s)
+		m.attaches(s, c)
 	case lost:
 		m.say("the client is answered: session lost")
-		m.loses(s, number)
+		m.loses(s)
+		m.clientLeaves(s, c)
 	case stale:
 		m.wrong("the client's newest connection is refused")
 	case answer:
 		m.say("the client gets the answer to its list")
 		m.isAnswered(s, c)
 	default:
-		m.hears(s, number, x)
+		m.hears(s, x)
 	}
-	s.forget(number)
 	return true
 }
 
 // attaches makes the connection that for new commands, and lists the open slots.
-func (m *model) attaches(s *state) {
-	c := &s.conns[s.conn-1]
+func (m *model) attaches(s *state, c *conn) {
 	s.opened, s.attached = true, true
-	if !c.resume {
-		return
+	if c.epoch == 1 {
+		return // none is open
 	}
 	for i := range s.slots {
-		x := &s.slots[i]
-		if x.command == 0 {
-			continue
-		}
-		c.list[i] = item{there: true, seq: x.seq, seen: x.got, credit: x.granted - x.got, inputs: x.inputs, canceled: x.canceled && !m.lacks(l9)}
-		if x.standing, x.asked = listed, true; m.lacks(l9inputs) {
-			x.standing, x.asked = known, false
+		if x := &s.slots[i]; x.command != 0 {
+			x.standing = listed
+			c.list[i] = item{seq: x.seq, seen: x.got, credit: 1 + x.taken - x.got, canceled: x.canceled && !m.lacks(l9)}
 		}
 	}
-	if c.posts = true; !m.lacks(l1) {
-		m.sendsList(s, 0)
+	if m.lacks(l1) {
+		m.begins(s, 0)
 	}
-}
-
-func (m *model) sendsList(s *state, _ uint8) bool {
-	if s.conn == 0 || !s.conns[s.conn-1].posts {
-		return false
-	}
-	s.conns[s.conn-1].posts = false
-	s.up(message{kind: list})
-	return m.say("the client sends its list")
+	c.send(&c.up, message{kind: list})
+	m.say("the client sends its list")
 }
 
 // isAnswered takes the server's answer to the list.
 func (m *model) isAnswered(s *state, c *conn) {
-	for i := range s.slots {
-		x, a := &s.slots[i], c.answer[i]
+	for i, a := range c.answer {
+		x := &s.slots[i]
 		switch {
-		case !a.there:
+		case x.standing != listed: // it is a new one's
 		case a.unseen:
 			if x.standing = unseen; x.got > 0 {
 				m.wrong("command %d is told to be unseen, and results of it have come", x.command)
 			}
 		default:
-			x.standing, x.asked = known, false
-			x.allowed = max(x.allowed, a.inputs+a.credit)
+			x.standing, x.allowed = known, max(x.allowed, a.inputs+a.credit)
 			if !m.lacks(l9inputs) && !m.lacks(i5) {
 				x.inputs = a.inputs
 			}
 		}
 	}
+	c.answer = [slots]item{}
 }
 
 // loses is the end of the session: another will be opened.
-func (m *model) loses(s *state, number uint8) {
+func (m *model) loses(s *state) {
 	if !s.gone[s.session-1] {
 		m.wrong("session %d is told to be lost, and nothing has happened to it", s.session)
 	}
-	for i := range s.slots {
-		x := &s.slots[i]
+	for _, x := range s.slots {
 		if x.command == 0 || x.canceled {
-			*x = clientSlot{}
 			continue
 		}
-		f := &s.fates[x.command-1]
-		idempotent := m.programs[x.command-1].idempotent
+		f, idempotent := &s.fates[x.command-1], m.programs[x.command-1].idempotent
 		switch {
 		case !x.wrote:
 			f.outcome = waiting // it never left: it goes out in the next session
@@ -289,14 +255,13 @@ func (m *model) loses(s *state, number uint8) {
 			m.say("command %d ends: unknown", x.command)
 			f.outcome = unknown
 		}
-		*x = clientSlot{}
 	}
+	s.slots = [slots]clientSlot{}
 	s.session, s.opened = 0, false
-	m.clientLeaves(s, number)
 }
 
 // hears takes a frame about an open command.
-func (m *model) hears(s *state, number uint8, frame message) {
+func (m *model) hears(s *state, frame message) {
 	x := &s.slots[frame.slot]
 	if frame.command != x.command {
 		if frame.kind != credit { // that may have crossed the end
@@ -305,7 +270,6 @@ func (m *model) hears(s *state, number uint8, frame message) {
 		return
 	}
 	f := &s.fates[x.command-1]
-	end := frame.end
 	switch frame.kind {
 	case credit:
 		x.allowed += frame.n
@@ -315,31 +279,29 @@ func (m *model) hears(s *state, number uint8, frame message) {
 		if f.got++; frame.n != f.got {
 			m.wrong("command %d gets result %d as its %d.", x.command, frame.n, f.got)
 		}
-		if x.got > x.granted {
+		if x.got > 1+x.taken {
 			m.wrong("command %d gets more results than it has credit for", x.command)
 		}
-		if m.programs[x.command-1].large && !m.lacks(q2) && s.conn == number {
-			s.up(message{kind: ack, slot: frame.slot, command: x.command, n: x.got})
-		}
-		if end && !x.canceled {
-			f.outcome = succeeded
+		if m.programs[x.command-1].large && !m.lacks(q2) {
+			s.up(frame.slot, message{kind: ack, n: x.got})
 		}
 	case failure:
 		m.say("the client gets the failure of command %d", x.command)
-		if end = true; !x.canceled {
-			f.outcome = outcome(frame.n)
-		}
-		if f.outcome == unknown && !x.canceled {
-			m.wrong("command %d is ended, which nobody has canceled", x.command)
-		}
 	}
-	if f.outcome == rejected && f.runs > 0 || f.outcome == succeeded && f.runs == 0 {
+	if frame.outcome == 0 {
+		return
+	}
+	if !x.canceled {
+		f.outcome = frame.outcome
+	}
+	switch {
+	case f.outcome == unknown && !x.canceled:
+		m.wrong("command %d is ended, which nobody has canceled", x.command)
+	case f.outcome == rejected && f.runs > 0, f.outcome == succeeded && f.runs == 0:
 		m.wrong("command %d has another outcome than its caller is told", x.command)
 	}
-	if end {
-		if x.piece && !m.lacks(c9) {
-			s.up(message{kind: piece, slot: frame.slot, command: x.command, end: true})
-		}
-		*x = clientSlot{}
+	if !m.lacks(c9) {
+		m.sendsLast(s, frame.slot, noPiece)
 	}
+	*x = clientSlot{}
 }

@@ -19,12 +19,12 @@ type model struct {
 // if not, it leaves that as it was.
 func newModel(x scenario, without *rule) *model {
 	m := &model{scenario: x, without: without}
-	m.add(1, m.sendsList, m.begins)
+	m.add(1, m.begins)
 	m.add(m.servers, m.dials, m.restarts)
-	m.add(slots, m.sendsAgain, m.sendsPiece, m.sendsInput, m.takesResult, m.givesUp, m.cancelsLate)
+	m.add(slots, m.sendsAgain, m.sendsPiece, m.sendsInput, m.takesResult, m.givesUp)
 	m.add(conns, m.writes, m.clientNotices, m.serverNotices, m.clientReads, m.serverReads, m.serverRejects, m.cutsOff)
-	m.add(servers*sessions*slots, m.sendsResult)
-	m.add(servers*sessions, m.evicts)
+	m.add(sessions*slots, m.sendsResult)
+	m.add(sessions, m.evicts)
 	return m
 }
 
@@ -32,7 +32,7 @@ func newModel(x scenario, without *rule) *model {
 func (m *model) add(several uint8, steps ...func(s *state, i uint8) bool) {
 	for i := range several {
 		for _, step := range steps {
-			m.steps = append(m.steps, func(s *state) bool { return step(s, i) })
+			m.steps = append(m.steps, func(s *state) bool { return step(s, i) && s.tidies() })
 		}
 	}
 }
@@ -62,9 +62,19 @@ func (m *model) wrong(format string, args ...any) {
 	}
 }
 
+// tidies frees the places of connections that are of no use any more. It returns true.
+func (s *state) tidies() bool {
+	for i := range s.conns {
+		if c := &s.conns[i]; c.clientLeft && c.serverLeft && c.up.n == 0 && c.down.n == 0 {
+			*c = conn{}
+		}
+	}
+	return true
+}
+
 // writes lets what the client has appended leave it.
 func (m *model) writes(s *state, i uint8) bool {
-	c, number := &s.conns[i], i+1
+	c := &s.conns[i]
 	if c.written == c.up.n || c.cut {
 		return false
 	}
@@ -74,17 +84,17 @@ func (m *model) writes(s *state, i uint8) bool {
 		}
 	}
 	c.written = c.up.n
-	return m.say("connection %d takes what the client has to write", number)
+	return m.say("connection %d takes what the client has to write", c.number)
 }
 
 func (m *model) cutsOff(s *state, i uint8) bool {
-	c, number := &s.conns[i], i+1
-	if s.cuts == 0 || !c.used || c.cut || c.clientLeft || c.serverLeft {
+	c := &s.conns[i]
+	if s.cuts == 0 || c.number == 0 || c.cut || c.clientLeft || c.serverLeft {
 		return false
 	}
 	s.cuts--
 	c.cut = true
-	return m.say("THE NETWORK cuts connection %d", number)
+	return m.say("THE NETWORK cuts connection %d", c.number)
 }
 
 // ended says whether all is as it should be in a state from which nobody goes on.
@@ -102,7 +112,7 @@ func (m *model) ended(s *state) (fault string) {
 	if s.conn == 0 {
 		return "" // what sessions are left end by themselves
 	}
-	for _, r := range s.sessions[s.conns[s.conn-1].server][s.session-1].records {
+	for _, r := range s.sessions[s.session-1].records {
 		switch {
 		case r.running:
 			return fmt.Sprintf("command %d runs for ever, for nobody", r.command)

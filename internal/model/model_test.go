@@ -67,15 +67,15 @@ func TestATrace(t *testing.T) {
 	}
 	const want = `
 without N3 (commands): a hello with an old epoch is taken
-      1  the client dials server 1, connection 1, to open session 1
+      1  the client dials server 1, connection 1: session 1, epoch 1
       2  server 1 makes session 1
       3  the client is answered: ok
       4  THE NETWORK cuts connection 1
       5  the client leaves connection 1
-      6  the client dials server 1, connection 2, to resume session 1, epoch 2
+      6  the client dials server 1, connection 2: session 1, epoch 2
       7  THE NETWORK cuts connection 2
       8  the client leaves connection 2
-      9  the client dials server 1, connection 3, to resume session 1, epoch 3
+      9  the client dials server 1, connection 3: session 1, epoch 3
      10  server 1 resumes session 1 over connection 3
      11  server 1 leaves connection 1
      12  server 1 resumes session 1 over connection 2

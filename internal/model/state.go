@@ -43,6 +43,7 @@ const (
 	answer              // down; likewise
 	command             // up
 	piece               // up: the last piece of a command; the wire knows no difference to a command
+	noPiece             // up: the last piece of a command that is given up half-way
 	cancel              // up
 	input               // up
 	ack                 // up
@@ -56,11 +57,11 @@ const (
 type message struct {
 	kind    kind
 	slot    uint8
-	seq     uint8 // of a command; 0: one more than that of the command before
-	command uint8 // whose it is. The wire does not tell: this is for the judge
-	n       uint8 // credit, results seen, which result or input it is; of a failure the outcome
-	more    bool  // another piece follows
-	end     bool  // the last result; no input follows; a piece that gives the command up
+	command uint8   // whose it is. The wire does not tell: this is for the judge
+	seq     uint8   // of a command; 0: one more than that of the command before
+	n       uint8   // credit, results seen, which result or input it is
+	more    bool    // another piece follows, or another input
+	outcome outcome // that an ending frame tells; else 0
 }
 
 // A queue holds messages on their way.
@@ -89,23 +90,28 @@ func (q *queue) keep(n uint8) {
 
 // An item is what a list, or the answer to it, says of one slot.
 type item struct {
-	there, canceled, unseen   bool
 	seq, seen, credit, inputs uint8
+	canceled, unseen          bool
 }
 
 // conn is a connection, until both sides have left it.
 type conn struct {
-	used                   bool
+	number                 uint8 // 0: it is not used
 	server, session, epoch uint8
-	resume                 bool
 	cut                    bool // what is sent from now on is lost, and any tail of what is on its way may be
 	clientLeft, serverLeft bool
 	up, down               queue
 	written                uint8 // how many messages in up have left the client
 	lastUp, lastRead       uint8 // Seq of the command before, at the client and at the server
-	posts                  bool  // the client has yet to send its list
-	listed                 bool  // the server has got it
+	listed                 bool  // the server knows the open slots, so what they have to say goes out
 	list, answer           [slots]item
+}
+
+// send puts a message on its way, up or down, unless it would be lost.
+func (c *conn) send(q *queue, x message) {
+	if !c.cut && !c.clientLeft && !c.serverLeft {
+		q.push(x)
+	}
 }
 
 // standing is where an open command stands with the server.
@@ -121,16 +127,14 @@ const (
 type clientSlot struct {
 	command  uint8 // 0: free
 	seq      uint8
-	granted  uint8
 	got      uint8 // results that have come
-	taken    uint8 // that the user took
+	taken    uint8 // that the user took: each gives credit for another
 	standing standing
 	canceled bool
 	wrote    bool  // its first frame has left
 	piece    bool  // the last one is to be sent
 	inputs   uint8 // that were sent
 	allowed  uint8 // inputs
-	asked    bool  // the server was asked how many have come
 }
 
 // record is what a server knows of a slot, in a session.
@@ -138,24 +142,23 @@ type record struct {
 	command  uint8
 	seq      uint8 // of the last command that came whole
 	running  bool
-	rejected bool
-	failed   bool // it has ended in a failure, which is kept behind the results
-	linked   bool // results go out as they are made
-	first    uint8
-	granted  uint8
+	failed   bool  // it has ended in a failure, which is kept behind the results
+	credited uint8 // results beyond the first
 	sent     uint8 // results that were made
 	acked    uint8
 	inputs   uint8
 	partial  uint8 // the command of which the first piece has come
-	began    uint8 // its Seq
-	dropping bool  // what comes is the rest of a command that was refused
+	began    uint8 // its Seq; 0: it was refused, and the rest is dropped
 }
 
 // session is one at a server.
 type session struct {
-	held        bool
-	epoch, conn uint8
-	records     [slots]record
+	epoch, server, conn uint8 // the epoch is 0 if no server holds it
+	records             [slots]record
+}
+
+func (x *session) heldBy(server uint8) bool {
+	return x.epoch > 0 && x.server == server
 }
 
 // fate is what has become of a command.
@@ -180,7 +183,7 @@ type state struct {
 	slots    [slots]clientSlot
 	fates    [commands]fate
 	conns    [conns]conn
-	sessions [servers][sessions]session
+	sessions [sessions]session
 	gone     [sessions]bool // a server has lost the session, or another was asked for it
 	budget
 }
@@ -188,28 +191,4 @@ type state struct {
 // A budget is what the adversary may still do. Whatever takes of it is the adversary's.
 type budget struct {
 	cuts, evictions, restarts, cancels, rejections uint8
-}
-
-// up sends a message over the client's connection.
-func (s *state) up(x message) {
-	if c := &s.conns[s.conn-1]; !c.cut && !c.serverLeft {
-		c.up.push(x)
-	}
-}
-
-// down sends one to the client.
-func (s *state) down(number uint8, x message) {
-	if number == 0 {
-		return // what is kept goes out over another connection
-	}
-	if c := &s.conns[number-1]; !c.cut && !c.clientLeft && !c.serverLeft {
-		c.down.push(x)
-	}
-}
-
-// forget frees the place of a connection that is of no use any more.
-func (s *state) forget(number uint8) {
-	if c := &s.conns[number-1]; c.clientLeft && c.serverLeft && c.up.n == 0 && c.down.n == 0 {
-		*c = conn{}
-	}
 }
