@@ -64,7 +64,8 @@ func (c *Client[T]) goesOn() bool { return c.redialer != nil && c.Err() == nil }
 
 // sendOn sends a command over a link's connection.
 func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, k *call[T]) (*slot[T], base.Seq, error) {
-	if err := c.checkSize(l, k.cmd); err != nil {
+	size, err := c.checkSize(l, k.cmd)
+	if err != nil {
 		return nil, 0, err
 	}
 	s, crowd, err := l.tryTake()
@@ -76,6 +77,9 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, 
 		return nil, 0, l.refused(conn, waiting, "there was no place among the commands in flight", err)
 	}
 	s.cmd = k.cmd
+	if size > keepInbox {
+		s.scratch.B = c.memory.pool.Get(size)
+	}
 	if err := c.encode(s, l); err != nil {
 		l.release(s)
 		return nil, 0, err
@@ -176,17 +180,18 @@ func (s *slot[T]) begin() base.Seq {
 	return base.Seq(s.seq.Load())
 }
 
-// checkSize holds the size that the codec foresees against the server's limit.
-func (c *Client[T]) checkSize(l *link[T], cmd base.Cmd[T]) (err error) {
+// checkSize returns the size that the codec foresees, held against the server's limit.
+func (c *Client[T]) checkSize(l *link[T], cmd base.Cmd[T]) (size int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec's Size panicked: %v", v)}
 		}
 	}()
-	if size := c.codec.Size(cmd); size > l.maxCmdSize {
-		return tooLarge(size, l.maxCmdSize)
+	size = c.codec.Size(cmd)
+	if size > l.maxCmdSize {
+		return 0, tooLarge(size, l.maxCmdSize)
 	}
-	return nil
+	return size, nil
 }
 
 // tooLarge is a rejection: the client refuses the command on the server's word.

@@ -197,6 +197,7 @@ func (l *link[T]) release(s *slot[T]) {
 		l.client.wheel.Stop(&s.timer)
 	}
 	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
+	conn := s.conn
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
 	s.mayHaveRun = false
 	s.granted, s.got = 0, 0
@@ -214,7 +215,7 @@ func (l *link[T]) release(s *slot[T]) {
 	if s.pending.present() {
 		*s.pending = delivery{}
 	}
-	s.scratch.Reset()
+	s.putScratch(conn)
 	s.compressed.Reset()
 	s.message.Body = nil // it may be large
 	select {
@@ -237,6 +238,15 @@ func (l *link[T]) release(s *slot[T]) {
 	if idle {
 		l.client.retire(l, reason)
 	}
+}
+
+// putScratch gives up the encoded command of a slot that is free, which conn may still be
+// writing if it is large.
+func (s *slot[T]) putScratch(conn *transport.Conn) {
+	if !s.message.Large() || conn != nil && conn.Wrote(&s.message) {
+		s.link.client.memory.pool.Put(s.scratch.B)
+	}
+	s.scratch.Reset()
 }
 
 // leave lets no further command begin, for a reason. Those that are open go on;

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/cmdstream/cmdstream/transport"
+
 	"github.com/cmdstream/cmdstream/base"
 )
 
@@ -13,6 +15,7 @@ import (
 type memory struct {
 	limit int64
 	used  atomic.Int64
+	pool  transport.Pool // of bodies
 }
 
 // take takes n bytes, and returns false if there are not so many.

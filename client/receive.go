@@ -1,8 +1,6 @@
 package client
 
 import (
-	"bytes"
-
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
 )
@@ -161,7 +159,7 @@ func (b *inbox) put(m *transport.Message) {
 	case !b.memory.take(len(m.Body)):
 		it.err = b.memory.refusal(len(m.Body))
 	case len(m.Body) > keepInbox:
-		it.owned, it.held = bytes.Clone(m.Body), len(m.Body)
+		it.owned, it.held = append(b.memory.pool.Get(len(m.Body)), m.Body...), len(m.Body)
 	default:
 		b.held += len(m.Body)
 		b.bytes = append(b.bytes, m.Body...)

@@ -211,6 +211,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	}
 	s.next, s.from = s.next+1, it.end
 	s.size, s.holding = len(s.body.B), it.held
+	owned := it.owned
 	it.owned, it.held = nil, 0
 	switch {
 	case it.err != nil:
@@ -227,6 +228,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	}
 	result, err = s.link.client.decode(s.cmd, &s.body)
 	s.body.B = nil // it is not the codec's any more
+	s.link.client.memory.pool.Put(owned)
 	if err != nil {
 		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
 	}

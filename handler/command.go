@@ -40,6 +40,7 @@ type command[T any] struct {
 
 	sendMu  sync.Mutex // one Send at a time, so that results keep their order; protects scratch and message
 	scratch transport.Buffer
+	large   int              // bytes of the last result
 	packed  transport.Buffer // the same compressed; empty: it was not worth it
 	message transport.Message
 
@@ -93,6 +94,9 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	case m.Owned:
 		x.body = m.Body
 	case m.Value == nil:
+		if len(m.Body) > keepBody {
+			x.body = x.session.handler.bodies.Get(len(m.Body))
+		}
 		x.body = append(x.body[:0], m.Body...)
 	}
 	if m.Timeout > 0 {

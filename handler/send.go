@@ -113,6 +113,9 @@ func (x *command[T]) encode(result base.Result) (last bool, err error) {
 	}()
 	last = result.LastOne()
 	x.scratch.Reset()
+	if x.large > keepBody {
+		x.scratch.B = x.session.handler.bodies.Get(x.large)
+	}
 	if err := x.session.handler.Codec.Encode(result, &x.scratch); err != nil {
 		var e *base.Error
 		if !errors.As(err, &e) || e == nil {
@@ -123,6 +126,7 @@ func (x *command[T]) encode(result base.Result) (last bool, err error) {
 	if limit := x.session.maxResultSize; limit > 0 && len(x.scratch.B) > limit {
 		return false, &base.Error{Outcome: base.Failed, Code: base.ErrTooLargeResult, Seq: x.seq, Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", len(x.scratch.B), limit)}
 	}
+	x.large = len(x.scratch.B)
 	return last, x.compress()
 }
 
@@ -153,7 +157,11 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		conn.Flush(crowd)
 	}
 	if large {
-		return x.sendLarge(conn, seq)
+		err = x.sendLarge(conn, seq)
+	}
+	if err == nil && x.large > keepBody && (!large || conn.Wrote(&x.message)) {
+		x.session.handler.bodies.Put(x.scratch.B)
+		x.scratch.B = nil
 	}
 	return err
 }

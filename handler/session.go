@@ -120,6 +120,7 @@ func (s *Session[T]) finish(x *command[T]) {
 	}
 	x.value, x.cmd, x.reader.B = nil, nil, nil
 	if cap(x.body) > keepBody {
+		s.handler.bodies.Put(x.body)
 		x.body = nil
 	}
 	s.mu.Lock()

@@ -30,3 +30,12 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("a command and its result take %v allocations", allocs)
 	}
 }
+
+func TestAPoolAllocatesNothing(t *testing.T) {
+	var p Pool
+	for _, n := range []int{medium, large} {
+		if allocs := testing.AllocsPerRun(100, func() { p.Put(p.Get(n)) }); allocs > 0 {
+			t.Errorf("%d bytes: %v allocations", n, allocs)
+		}
+	}
+}

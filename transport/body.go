@@ -38,7 +38,8 @@ const keepBody = 4 << 10
 
 const _ = uint(LargeBody - keepBody - 1)
 
-// Body is a Reader of a body in memory: what codecs read bodies from.
+// Body is a Reader of a body in memory: what codecs read bodies from. B is theirs until
+// Decode returns; then its memory is used for other bodies.
 type Body struct{ B []byte }
 
 // Read reads up to len(p) bytes; io.EOF at the end of the body.
