@@ -33,13 +33,13 @@ const (
 	finished
 )
 
-// sampling is how seldom a call is timed where there are many callers: the clock costs
-// more than a quick system's call.
+// sampling is how seldom a call is timed where there are many callers and small bodies:
+// the clock costs a good part of a quick system's call.
 const sampling = 8
 
 func newLoad(workers, size int) *load {
 	l := &load{size: size, every: sampling, counts: make([]count, workers)}
-	if workers == 1 {
+	if workers == 1 || size >= 16*kibibyte {
 		l.every = 1
 	}
 	return l

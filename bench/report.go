@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -44,7 +43,7 @@ func (r *results) report(w io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(r.Machine.Modules)) {
 		fmt.Fprintf(w, "  %s: %s\n", name, r.Machine.Modules[name])
 	}
-	fmt.Fprintf(w, "Medians of %d rounds of %gs. \"x peer\" and \"x limit\" are multiples of the best peer's and of the limit's ops/s.\n", r.Rounds, r.Duration)
+	fmt.Fprintf(w, "Medians of %d rounds of %gs. \"x peer\" and \"x limit\" are multiples of the best peer's and of the limit's ops/s.\nA system with a * has a connection for each caller.\n", r.Rounds, r.Duration)
 	if r.Note != "" {
 		fmt.Fprintln(w, r.Note)
 	}
@@ -78,10 +77,9 @@ func (r *results) rows(workload string, m mode, figures []*figure) [][]string {
 	table := [][]string{title}
 	for _, f := range figures {
 		if f.Missing != "" {
-			table = append(table, []string{f.System, f.Missing})
 			continue
 		}
-		row := []string{f.System}
+		row := []string{shownName(f)}
 		for _, c := range shown {
 			row = append(row, valueText(f.Values, c.metric))
 		}
@@ -94,19 +92,49 @@ func (r *results) rows(workload string, m mode, figures []*figure) [][]string {
 		if f.Kind != systems.Ours || f.Missing != "" {
 			continue
 		}
-		for to, ratios := range map[string]sample{"best peer": f.ToPeer, "limit": f.ToLimit} {
-			if len(ratios) == 0 {
+		for _, to := range []struct {
+			whom   string
+			ratios sample
+		}{{"best peer", f.ToPeer}, {"limit", f.ToLimit}} {
+			if len(to.ratios) == 0 {
 				continue
 			}
-			row := []string{f.System + " / " + to}
+			row := []string{f.System + " / " + to.whom}
 			for _, c := range shown {
-				row = append(row, ratioText(ratios, c.metric))
+				row = append(row, ratioText(to.ratios, c.metric))
 			}
 			table = append(table, row)
 		}
 	}
-	slices.SortStableFunc(table[1+len(figures):], func(a, b []string) int { return cmp.Compare(a[0], b[0]) })
-	return table
+	return append(table, missingRows(figures)...)
+}
+
+// missingRows has a line for each run that failed, and one for those that have no way
+// to do the work.
+func missingRows(figures []*figure) [][]string {
+	var rows [][]string
+	var unable []string
+	for _, f := range figures {
+		switch f.Missing {
+		case "":
+		case errNotApplicable.Error():
+			unable = append(unable, f.System)
+		default:
+			rows = append(rows, []string{f.System + " " + f.Missing})
+		}
+	}
+	if len(unable) > 0 {
+		rows = append(rows, []string{errNotApplicable.Error() + ": " + strings.Join(unable, ", ")})
+	}
+	return rows
+}
+
+// shownName marks systems whose callers have connections of their own.
+func shownName(f *figure) string {
+	if system, err := systems.ByName(f.System); err == nil && system.Info().OwnConns {
+		return f.System + "*"
+	}
+	return f.System
 }
 
 func valueText(values sample, metric string) string {
@@ -114,7 +142,16 @@ func valueText(values sample, metric string) string {
 	switch {
 	case !ok:
 		return "-"
-	case metric == opsPerSecond || v >= 10_000:
+	case metric == opsPerSecond:
+		return thousands(int64(v + 0.5))
+	}
+	return numberText(v)
+}
+
+// numberText writes a number with about three digits that count.
+func numberText(v float64) string {
+	switch {
+	case v >= 10_000:
 		return thousands(int64(v + 0.5))
 	case v >= 100 || v <= -100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
@@ -146,29 +183,30 @@ func thousands(n int64) string {
 }
 
 // align writes a table: the first column to the left, the others to the right. A row
-// with fewer cells than the title has its last cell left as it is.
+// of one cell is a remark and takes the room that it needs.
 func align(w io.Writer, table [][]string) {
-	if len(table) == 0 {
-		return
-	}
-	widths := make([]int, len(table[0]))
+	var widths []int
 	for _, row := range table {
 		for i, cell := range row {
-			if i == 0 || len(row) >= len(table[0])-2 && len(row) > 2 {
-				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			if len(row) == 1 {
+				continue
 			}
+			for len(widths) <= i {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
 	for _, row := range table {
 		var b strings.Builder
 		for i, cell := range row {
-			pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0))
-			switch {
-			case i == 0:
+			pad := ""
+			if len(row) > 1 {
+				pad = strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			}
+			if i == 0 {
 				b.WriteString("  " + cell + pad)
-			case len(row) == 2 && len(table[0]) > 2:
-				b.WriteString("  " + cell)
-			default:
+			} else {
 				b.WriteString("  " + pad + cell)
 			}
 		}

@@ -119,9 +119,9 @@ func processes(m mode) string {
 
 // A progress shows on a terminal how far the runs are, and how long they will take.
 type progress struct {
-	to          io.Writer // nil: it shows nothing
-	all, begun  int
-	start, last time.Time
+	to         io.Writer // nil: it shows nothing
+	all, begun int
+	start      time.Time
 }
 
 const barWidth = 24

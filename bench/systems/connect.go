@@ -25,12 +25,15 @@ type connectCodec struct{}
 
 func (connectCodec) Name() string { return "bytes" }
 
-func (connectCodec) Marshal(v any) ([]byte, error) {
+func (c connectCodec) Marshal(v any) ([]byte, error) { return c.MarshalAppend(nil, v) }
+
+// MarshalAppend copies: connect puts the memory of what it marshalled into a pool.
+func (connectCodec) MarshalAppend(buffer []byte, v any) ([]byte, error) {
 	p, err := bytesOf(v)
 	if err != nil {
 		return nil, err
 	}
-	return p.body, nil
+	return append(buffer, p.body...), nil
 }
 
 func (connectCodec) Unmarshal(data []byte, v any) error {

@@ -129,9 +129,18 @@ func FillResult(result []byte, number int) {
 // All returns all systems, in the order in which they are shown.
 func All() []System {
 	return []System{
-		cmdstream{name: "cmdstream"}, cmdstream{name: "cmdstream-session", session: true}, cmdstreamJSON{},
-		grpcSystem{}, connectSystem{}, drpcSystem{}, netRPC{}, arpcSystem{}, rpcxSystem{}, natsSystem{},
-		raw{}, rawBatch{},
+		commandForm{name: "cmdstream"},
+		commandForm{name: "cmdstream-session", session: true},
+		typedForm{},
+		grpcSystem{},
+		connectSystem{},
+		drpcSystem{},
+		netRPC{},
+		arpcSystem{},
+		rpcxSystem{},
+		natsSystem{},
+		raw{},
+		rawBatch{},
 	}
 }
 

@@ -5,16 +5,16 @@ import (
 	stdjson "encoding/json"
 	"time"
 
-	root "github.com/cmdstream/cmdstream"
+	"github.com/cmdstream/cmdstream"
 	"github.com/cmdstream/cmdstream/client"
 	"github.com/cmdstream/cmdstream/codec"
 	"github.com/cmdstream/cmdstream/codec/json"
 )
 
-// cmdstreamJSON is this library in its typed form, over JSON.
-type cmdstreamJSON struct{}
+// typedForm is this library in its typed form, over JSON.
+type typedForm struct{}
 
-func (cmdstreamJSON) Info() Info {
+func (typedForm) Info() Info {
 	return Info{Name: "cmdstream-json", Kind: Ours, Module: "github.com/cmdstream/cmdstream"}
 }
 
@@ -51,11 +51,11 @@ func newSet() *codec.Set[service] {
 	return set
 }
 
-func (cmdstreamJSON) Serve(conf Conf) (*Server, error) {
+func (typedForm) Serve(conf Conf) (*Server, error) {
 	return serveCmdstream(newSet().Server(), service{sleep: conf.Sleep}, conf)
 }
 
-func (cmdstreamJSON) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
+func (typedForm) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
 	c, err := dialCmdstream(ctx, newSet().Client(), addr, conf, false)
 	if err != nil {
 		return nil, err
@@ -72,11 +72,11 @@ func (c *jsonConn) Caller() (Caller, error) { return jsonCaller{c.client}, nil }
 type jsonCaller struct{ client *client.Client[service] }
 
 func (c jsonCaller) Echo(body []byte) ([]byte, error) {
-	return root.Do(context.Background(), c.client, Echo{body})
+	return cmdstream.Do(context.Background(), c.client, Echo{body})
 }
 
 func (c *jsonConn) Stream(results int, take func([]byte) error) error {
-	for result, err := range root.Results(context.Background(), c.client, Results{results}) {
+	for result, err := range cmdstream.Results(context.Background(), c.client, Results{results}) {
 		if err != nil {
 			return err
 		}

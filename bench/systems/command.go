@@ -14,22 +14,22 @@ import (
 	"github.com/cmdstream/cmdstream/transport"
 )
 
-// cmdstream is this library in its command form, with a codec that moves bytes.
-type cmdstream struct {
+// commandForm is this library in its command form, with a codec that moves bytes.
+type commandForm struct {
 	name    string
 	session bool
 }
 
-func (s cmdstream) Info() Info {
+func (s commandForm) Info() Info {
 	return Info{Name: s.name, Kind: Ours, Module: "github.com/cmdstream/cmdstream"}
 }
 
-func (s cmdstream) Serve(conf Conf) (*Server, error) {
+func (s commandForm) Serve(conf Conf) (*Server, error) {
 	codec := bytesCodec{pool: newPool()}
 	return serveCmdstream(serverCodec{codec}, service{sleep: conf.Sleep, stream: conf.Stream, pool: codec.pool}, conf)
 }
 
-func (s cmdstream) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
+func (s commandForm) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
 	codec := bytesCodec{pool: newPool()}
 	c, err := dialCmdstream(ctx, clientCodec{codec}, addr, conf, s.session)
 	if err != nil {
