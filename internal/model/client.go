@@ -5,13 +5,13 @@ import "slices"
 // dials makes a connection, to whichever server the network likes.
 func (m *model) dials(s *state, server uint8) bool {
 	i := slices.IndexFunc(s.conns[:], func(c conn) bool { return c.number == 0 })
-	if s.conn != 0 || i < 0 || m.ended(s) == "" {
+	waits := slices.ContainsFunc(s.fates[:len(m.programs)], func(f fate) bool { return f.outcome <= open })
+	if s.conn != 0 || i < 0 || !waits && s.slots == [slots]clientSlot{} {
 		return false
 	}
 	if !s.opened {
 		if s.epoch = 0; s.session == 0 || !m.lacks(n1) {
-			s.ids++
-			s.session = s.ids
+			s.session++
 		}
 	}
 	s.epoch++
@@ -51,13 +51,13 @@ func (m *model) sends(s *state, i uint8) {
 		frame.seq = x.seq
 	}
 	c.lastUp = x.seq
-	x.piece, x.standing, x.inputs = frame.more, known, 0
+	x.piece, x.unseen, x.inputs = frame.more, false, 0
 	s.up(i, frame)
 }
 
 // up sends a frame about a slot, unless the server has to be told of its command first.
 func (s *state) up(i uint8, frame message) {
-	if x := &s.slots[i]; s.attached && x.standing != unseen {
+	if x := &s.slots[i]; s.attached && !x.unseen {
 		frame.slot, frame.command = i, x.command
 		c := &s.conns[s.conn-1]
 		c.send(&c.up, frame)
@@ -68,7 +68,7 @@ func (s *state) up(i uint8, frame message) {
 func (m *model) sendsAgain(s *state, i uint8) bool {
 	x := &s.slots[i]
 	switch {
-	case !s.attached || x.standing != unseen || m.lacks(l8) || x.canceled && m.lacks(l8cancel):
+	case !s.attached || !x.unseen || m.lacks(l8) || x.canceled && m.lacks(l8cancel):
 		return false
 	case x.canceled:
 		m.say("the slot of command %d, which nobody wants, is free", x.command)
@@ -80,24 +80,24 @@ func (m *model) sendsAgain(s *state, i uint8) bool {
 	return true
 }
 
+// sendsPiece sends the last piece of a command, if it is still to be sent.
 func (m *model) sendsPiece(s *state, i uint8) bool {
-	return m.sendsLast(s, i, piece)
-}
-
-// sendsLast sends the last piece of a command, if it was not sent: a piece or none.
-func (m *model) sendsLast(s *state, i uint8, kind kind) bool {
 	x := &s.slots[i]
 	if !x.piece {
 		return false
 	}
 	x.piece = false
-	s.up(i, message{kind: kind})
+	if x.canceled {
+		s.up(i, message{kind: noPiece})
+	} else {
+		s.up(i, message{kind: piece})
+	}
 	return m.say("the client sends the last piece of command %d", x.command)
 }
 
 func (m *model) sendsInput(s *state, i uint8) bool {
 	x := &s.slots[i]
-	if !s.attached || x.command == 0 || x.canceled || x.standing == unseen || x.standing == listed && !m.lacks(l9inputs) {
+	if !s.attached || x.command == 0 || x.canceled || x.unseen || x.listed && !m.lacks(l9inputs) {
 		return false
 	}
 	all := m.programs[x.command-1].inputs
@@ -124,13 +124,11 @@ func (m *model) takesResult(s *state, i uint8) bool {
 // givesUp lets the user cancel a command.
 func (m *model) givesUp(s *state, i uint8) bool {
 	x := &s.slots[i]
-	if x.command == 0 || x.canceled {
+	endless := x.command != 0 && m.programs[x.command-1].endless
+	if x.command == 0 || x.canceled || !endless && s.cancels == 0 {
 		return false
 	}
-	if !m.programs[x.command-1].endless {
-		if s.cancels == 0 {
-			return false
-		}
+	if !endless {
 		s.cancels--
 	}
 	m.say("the user cancels command %d", x.command)
@@ -139,7 +137,7 @@ func (m *model) givesUp(s *state, i uint8) bool {
 	if f.outcome = unknown; s.conn == 0 && !x.wrote {
 		f.outcome = notSent
 	}
-	if !m.sendsLast(s, i, noPiece) { // which says enough
+	if !m.sendsPiece(s, i) { // which says enough
 		s.up(i, message{kind: cancel})
 	}
 	if m.lacks(s1) {
@@ -187,7 +185,7 @@ func (m *model) clientReads(s *state, i uint8) bool {
 		m.loses(s)
 		m.clientLeaves(s, c)
 	case stale:
-		m.wrong("the client's newest connection is refused")
+		m.judge(false, "the client's newest connection is refused")
 	case answer:
 		m.say("the client gets the answer to its list")
 		m.isAnswered(s, c)
@@ -205,7 +203,7 @@ func (m *model) attaches(s *state, c *conn) {
 	}
 	for i := range s.slots {
 		if x := &s.slots[i]; x.command != 0 {
-			x.standing = listed
+			x.listed, x.unseen = true, false
 			c.list[i] = item{seq: x.seq, seen: x.got, credit: 1 + x.taken - x.got, canceled: x.canceled && !m.lacks(l9)}
 		}
 	}
@@ -220,27 +218,21 @@ func (m *model) attaches(s *state, c *conn) {
 func (m *model) isAnswered(s *state, c *conn) {
 	for i, a := range c.answer {
 		x := &s.slots[i]
-		switch {
-		case x.standing != listed: // it is a new one's
-		case a.unseen:
-			if x.standing = unseen; x.got > 0 {
-				m.wrong("command %d is told to be unseen, and results of it have come", x.command)
-			}
-		default:
-			x.standing, x.allowed = known, max(x.allowed, a.inputs+a.credit)
-			if !m.lacks(l9inputs) && !m.lacks(i5) {
-				x.inputs = a.inputs
-			}
+		if !x.listed {
+			continue // it is a new one's
 		}
+		x.listed, x.unseen, x.allowed = false, a.unseen, max(x.allowed, a.inputs+a.credit)
+		if !m.lacks(i5) {
+			x.inputs = a.inputs
+		}
+		m.judge(!a.unseen || x.got == 0, "command %d is told to be unseen, and results of it have come", x.command)
 	}
 	c.answer = [slots]item{}
 }
 
 // loses is the end of the session: another will be opened.
 func (m *model) loses(s *state) {
-	if !s.gone[s.session-1] {
-		m.wrong("session %d is told to be lost, and nothing has happened to it", s.session)
-	}
+	m.judge(s.gone[s.session-1], "session %d is told to be lost, and nothing has happened to it", s.session)
 	for _, x := range s.slots {
 		if x.command == 0 || x.canceled {
 			continue
@@ -257,17 +249,15 @@ func (m *model) loses(s *state) {
 		}
 	}
 	s.slots = [slots]clientSlot{}
-	s.session, s.opened = 0, false
+	s.opened = false
 }
 
 // hears takes a frame about an open command.
 func (m *model) hears(s *state, frame message) {
 	x := &s.slots[frame.slot]
 	if frame.command != x.command {
-		if frame.kind != credit { // that may have crossed the end
-			m.wrong("a frame about command %d comes for command %d", frame.command, x.command)
-		}
-		return
+		m.judge(frame.kind == credit, "a frame about command %d comes for command %d", frame.command, x.command)
+		return // credit may have crossed the end
 	}
 	f := &s.fates[x.command-1]
 	switch frame.kind {
@@ -276,12 +266,9 @@ func (m *model) hears(s *state, frame message) {
 	case result:
 		m.say("the client gets result %d of command %d", frame.n, x.command)
 		x.got++
-		if f.got++; frame.n != f.got {
-			m.wrong("command %d gets result %d as its %d.", x.command, frame.n, f.got)
-		}
-		if x.got > 1+x.taken {
-			m.wrong("command %d gets more results than it has credit for", x.command)
-		}
+		f.got++
+		m.judge(frame.n == f.got, "command %d gets result %d as its %d.", x.command, frame.n, f.got)
+		m.judge(x.got <= 1+x.taken, "command %d gets more results than it has credit for", x.command)
 		if m.programs[x.command-1].large && !m.lacks(q2) {
 			s.up(frame.slot, message{kind: ack, n: x.got})
 		}
@@ -293,15 +280,12 @@ func (m *model) hears(s *state, frame message) {
 	}
 	if !x.canceled {
 		f.outcome = frame.outcome
+		m.judge(f.outcome != unknown, "command %d is ended, which nobody has canceled", x.command)
 	}
-	switch {
-	case f.outcome == unknown && !x.canceled:
-		m.wrong("command %d is ended, which nobody has canceled", x.command)
-	case f.outcome == rejected && f.runs > 0, f.outcome == succeeded && f.runs == 0:
-		m.wrong("command %d has another outcome than its caller is told", x.command)
-	}
+	untrue := f.outcome == rejected && f.runs > 0 || f.outcome == succeeded && f.runs == 0
+	m.judge(!untrue, "command %d has another outcome than its caller is told", x.command)
 	if !m.lacks(c9) {
-		m.sendsLast(s, frame.slot, noPiece)
+		m.sendsPiece(s, frame.slot) // which is dropped
 	}
 	*x = clientSlot{}
 }

@@ -4,19 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"slices"
-	"time"
 )
-
-// found is what an exploration has come to.
-type found struct {
-	states int
-	fault  string // what was violated; "": nothing
-	trace  []string
-	took   time.Duration
-	depth  int
-	full   bool // every state was visited
-}
 
 // place is how a state was reached first: by a step from an earlier one.
 type place struct {
@@ -30,34 +18,32 @@ type explorer struct {
 	*model
 	seed    maphash.Seed
 	seen    map[uint64]struct{} // hashes: of a hundred million states two are the same once in four thousand runs
-	places  []place
-	at      uint32  // in places: the state from which steps are taken
-	next    state   // after a step from there
-	further []state // from which none was taken yet
+	places  []place             // of all states
+	at      uint32              // in places: the state from which steps are taken
+	next    state               // after a step from there
+	further []state             // from which none was taken yet
+	depth   int
 }
 
 // explore visits all states of a scenario, or as many as limit says, or until a
-// property is violated.
-func explore(x scenario, limit int, without *rule) (f found) {
-	begin := time.Now()
+// property is violated: then the events are those that lead there.
+func explore(x scenario, limit int, without *rule) *explorer {
 	e := &explorer{model: newModel(x, without), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
-	e.next = e.start()
-	e.reach(0)
+	e.places, e.further = make([]place, 1), []state{{budget: x.budget}}
 	var current []state
 	for len(e.further) > 0 && e.fault == "" && len(e.places) < limit {
 		current, e.further = e.further, current[:0]
-		f.depth++
+		e.depth++
 		for i := range current {
 			if e.goOn(&current[i]); e.fault != "" {
-				f.fault, f.trace = e.fault, e.trace()
+				e.tracing = true
+				e.retrace(e.at)
 				break
 			}
 			e.at++
 		}
 	}
-	f.full = len(e.further) == 0 && f.fault == ""
-	f.states, f.took = len(e.places), time.Since(begin)
-	return f
+	return e
 }
 
 // goOn takes all steps that are possible in a state.
@@ -68,48 +54,38 @@ func (e *explorer) goOn(s *state) {
 		if !step(&e.next) {
 			continue
 		}
-		if e.reach(uint16(n)); e.fault != "" {
+		over = over && e.next.budget != s.budget
+		hash := maphash.Comparable(e.seed, e.next)
+		if _, known := e.seen[hash]; !known || e.fault != "" {
+			e.seen[hash] = struct{}{}
+			e.places = append(e.places, place{e.at, uint16(n)})
+			e.further = append(e.further, e.next)
+		}
+		if e.fault != "" {
 			e.at = uint32(len(e.places) - 1)
 			return
 		}
-		over = over && e.next.budget != s.budget
 		e.next = *s
 	}
 	if over {
-		e.fault = e.ended(s)
+		e.ended(s)
 	}
 }
 
-// reach notes the state in next, if it is a new one or a fault.
-func (e *explorer) reach(step uint16) {
-	hash := maphash.Comparable(e.seed, e.next)
-	if _, known := e.seen[hash]; known && e.fault == "" {
+// retrace takes the steps once more that lead to a place.
+func (e *explorer) retrace(at uint32) {
+	if at == 0 {
+		e.next = state{budget: e.budget}
 		return
 	}
-	e.seen[hash] = struct{}{}
-	e.places = append(e.places, place{e.at, step})
-	e.further = append(e.further, e.next)
+	e.retrace(e.places[at].before)
+	e.steps[e.places[at].step](&e.next)
 }
 
-// trace tells how the state at which the explorer is was reached.
-func (e *explorer) trace() []string {
-	var path []uint16
-	for at := e.at; at != 0; at = e.places[at].before {
-		path = append(path, e.places[at].step)
+// print writes what is wrong, and how that comes.
+func (e *explorer) print(w io.Writer) {
+	for i, event := range e.events {
+		fmt.Fprintf(w, "    %3d  %s\n", i+1, event)
 	}
-	e.tracing, e.next = true, e.start()
-	for _, step := range slices.Backward(path) {
-		e.steps[step](&e.next)
-	}
-	return e.events
-}
-
-// print writes the trace, if there is one.
-func (f *found) print(w io.Writer) {
-	for i, line := range f.trace {
-		fmt.Fprintf(w, "    %3d  %s\n", i+1, line)
-	}
-	if f.fault != "" {
-		fmt.Fprintf(w, "         %s\n", f.fault)
-	}
+	fmt.Fprintf(w, "         %s\n", e.fault)
 }

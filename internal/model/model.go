@@ -10,7 +10,7 @@ type model struct {
 	scenario
 	without *rule // nil: all are kept
 	steps   []func(s *state) bool
-	fault   string // what the last step has violated
+	fault   string // what is wrong after the last step; "": nothing
 	tracing bool
 	events  []string
 }
@@ -19,10 +19,12 @@ type model struct {
 // if not, it leaves that as it was.
 func newModel(x scenario, without *rule) *model {
 	m := &model{scenario: x, without: without}
+	reads := func(s *state, i uint8) bool { return m.serverReads(s, i, false) }
+	rejects := func(s *state, i uint8) bool { return s.rejections > 0 && m.serverReads(s, i, true) }
 	m.add(1, m.begins)
 	m.add(m.servers, m.dials, m.restarts)
 	m.add(slots, m.sendsAgain, m.sendsPiece, m.sendsInput, m.takesResult, m.givesUp)
-	m.add(conns, m.writes, m.clientNotices, m.serverNotices, m.clientReads, m.serverReads, m.serverRejects, m.cutsOff)
+	m.add(conns, m.writes, m.clientNotices, m.serverNotices, m.clientReads, reads, rejects, m.cutsOff)
 	m.add(sessions*slots, m.sendsResult)
 	m.add(sessions, m.evicts)
 	return m
@@ -35,11 +37,6 @@ func (m *model) add(several uint8, steps ...func(s *state, i uint8) bool) {
 			m.steps = append(m.steps, func(s *state) bool { return step(s, i) && s.tidies() })
 		}
 	}
-}
-
-// start is the first state.
-func (x *scenario) start() state {
-	return state{budget: x.budget}
 }
 
 // lacks tells whether a rule is left out.
@@ -55,9 +52,9 @@ func (m *model) say(format string, args ...any) bool {
 	return true
 }
 
-// wrong notes that a property is violated; the first one counts.
-func (m *model) wrong(format string, args ...any) {
-	if m.fault == "" {
+// judge notes what is wrong if a property does not hold; the first one counts.
+func (m *model) judge(holds bool, format string, args ...any) {
+	if !holds && m.fault == "" {
 		m.fault = fmt.Sprintf(format, slices.Clone(args)...)
 	}
 }
@@ -97,28 +94,20 @@ func (m *model) cutsOff(s *state, i uint8) bool {
 	return m.say("THE NETWORK cuts connection %d", c.number)
 }
 
-// ended says whether all is as it should be in a state from which nobody goes on.
-func (m *model) ended(s *state) (fault string) {
+// ended judges a state from which nobody goes on.
+func (m *model) ended(s *state) {
 	for i := range m.programs {
-		if s.fates[i].outcome <= open {
-			return fmt.Sprintf("command %d waits for ever", i+1)
-		}
+		m.judge(s.fates[i].outcome > open, "command %d waits for ever", i+1)
 	}
 	for i, x := range s.slots {
-		if x.command != 0 {
-			return fmt.Sprintf("slot %d is never free again", i)
-		}
+		m.judge(x.command == 0, "slot %d is never free again", i)
 	}
 	if s.conn == 0 {
-		return "" // what sessions are left end by themselves
+		return // what sessions are left end by themselves
 	}
 	for _, r := range s.sessions[s.session-1].records {
-		switch {
-		case r.running:
-			return fmt.Sprintf("command %d runs for ever, for nobody", r.command)
-		case r.command != 0 && m.programs[r.command-1].large && r.released(m) < r.sent:
-			return fmt.Sprintf("the large results of command %d are kept for nobody", r.command)
-		}
+		large := r.command != 0 && m.programs[r.command-1].large
+		m.judge(!r.running, "command %d runs for ever, for nobody", r.command)
+		m.judge(!large || r.released(m) == r.sent, "the large results of command %d are kept for nobody", r.command)
 	}
-	return ""
 }

@@ -20,8 +20,8 @@ func TestWithEveryRule(t *testing.T) {
 	for _, x := range append(scenarios, further...) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			if f := explore(x, few(), nil); f.fault != "" || f.states < few() {
-				t.Errorf("%d states: %s\n%s", f.states, f.fault, strings.Join(f.trace, "\n"))
+			if f := explore(x, few(), nil); f.fault != "" || len(f.places) < few() {
+				t.Errorf("%d states: %s\n%s", len(f.places), f.fault, strings.Join(f.events, "\n"))
 			}
 		})
 	}
@@ -31,11 +31,11 @@ func TestWithEveryRule(t *testing.T) {
 func TestToTheEnd(t *testing.T) {
 	x := scenario{name: "small", programs: []program{plain}, servers: 1, budget: budget{cuts: 1}}
 	f := explore(x, few(), nil)
-	if !f.full || f.fault != "" || f.depth < 15 {
-		t.Errorf("%+v", f)
+	if len(f.further) > 0 || f.fault != "" || f.depth < 15 {
+		t.Errorf("%d states, %d steps, and %d states further: %s", len(f.places), f.depth, len(f.further), f.fault)
 	}
-	if f = explore(x, 100, nil); f.full || f.states < 100 {
-		t.Errorf("with a limit of 100 states: %+v", f)
+	if f = explore(x, 100, nil); len(f.further) == 0 || len(f.places) < 100 {
+		t.Errorf("with a limit of 100 states: %d, and %d further", len(f.places), len(f.further))
 	}
 }
 
@@ -44,14 +44,14 @@ func TestWithoutARule(t *testing.T) {
 	for _, r := range rules {
 		f := explore(scenarioNamed(r.scenario), few(), r)
 		if f.fault == "" {
-			if f.full {
+			if len(f.further) == 0 {
 				t.Errorf("nothing goes wrong without %s", r.name)
 			}
 			continue // it is further away than this test goes
 		}
 		found++
-		if len(f.trace) < 2 {
-			t.Errorf("without %s: %s, and the trace is %q", r.name, f.fault, f.trace)
+		if len(f.events) < 2 {
+			t.Errorf("without %s: %s, and the trace is %q", r.name, f.fault, f.events)
 		}
 	}
 	if want := len(rules) / 4; found < want {
@@ -101,9 +101,10 @@ func TestRunTellsWhatIsWrong(t *testing.T) {
 }
 
 func TestAQueueKeepsWhatItIsTold(t *testing.T) {
-	var q queue
+	var c conn
+	q := &c.up
 	for n := range uint8(4) {
-		q.push(message{kind: credit, n: n + 1})
+		c.send(q, message{kind: credit, n: n + 1})
 	}
 	if x := q.pop(); x.n != 1 {
 		t.Errorf("popped %+v", x)
@@ -111,7 +112,7 @@ func TestAQueueKeepsWhatItIsTold(t *testing.T) {
 	q.keep(1)
 	want := queue{n: 1}
 	want.messages[0] = message{kind: credit, n: 2}
-	if q != want { // what is behind must be cleared: states are compared
+	if *q != want { // what is behind must be cleared: states are compared
 		t.Errorf("%+v", q)
 	}
 }

@@ -12,26 +12,16 @@ func (r *record) released(m *model) uint8 {
 }
 
 // serverReads takes the next message of a connection.
-func (m *model) serverReads(s *state, i uint8) bool {
-	return m.reads(s, i, false)
-}
-
-// serverRejects takes it, if it is a command, and rejects it.
-func (m *model) serverRejects(s *state, i uint8) bool {
-	return s.rejections > 0 && s.conns[i].up.messages[0].kind == command && m.reads(s, i, true)
-}
-
-func (m *model) reads(s *state, i uint8, reject bool) bool {
+func (m *model) serverReads(s *state, i uint8, reject bool) bool {
 	c := &s.conns[i]
-	if c.written == 0 {
+	if c.written == 0 || reject && c.up.messages[0].kind != command {
 		return false
 	}
 	c.written--
 	frame, x := c.up.pop(), &s.sessions[c.session-1]
 	r := &x.records[frame.slot]
-	if x.conn == c.number && !c.listed && frame.kind != list {
-		m.breach("a frame came before the list")
-	}
+	early := x.conn == c.number && !c.listed && frame.kind != list
+	m.judge(!early, "a correct client is disconnected: a frame came before the list")
 	switch {
 	case frame.kind == hello:
 		m.greets(s, c)
@@ -45,28 +35,21 @@ func (m *model) reads(s *state, i uint8, reject bool) bool {
 			r.acked = max(r.acked, frame.n)
 		}
 	case !r.running:
-		if m.lacks(s6) && r.partial == 0 {
-			m.breach("a frame crossed the end of its command")
-		}
+		m.judge(r.partial != 0 || !m.lacks(s6), "a correct client is disconnected: a frame crossed the end of its command")
 	case frame.kind == cancel:
-		m.isCanceled(s, x, frame.slot)
+		m.isCanceled(r)
+		m.tellsFrom(s, x, frame.slot, r.sent)
 	case frame.kind == credit:
 		r.credited += frame.n
 	case frame.kind == input:
 		m.say("command %d gets input %d", r.command, frame.n)
-		if r.inputs++; frame.n != r.inputs {
-			m.wrong("command %d gets input %d as its %d.", r.command, frame.n, r.inputs)
-		}
+		r.inputs++
+		m.judge(frame.n == r.inputs, "command %d gets input %d as its %d.", r.command, frame.n, r.inputs)
 		if frame.more {
 			m.tells(s, x, frame.slot, message{kind: credit, n: 1})
 		}
 	}
 	return true
-}
-
-// breach is a rule that the server finds broken. Here all peers keep to the rules.
-func (m *model) breach(what string) {
-	m.wrong("a correct client is disconnected: " + what)
 }
 
 // greets answers a hello.
@@ -75,7 +58,7 @@ func (m *model) greets(s *state, c *conn) {
 	held, opens := x.heldBy(c.server), c.epoch == 1
 	switch {
 	case held && opens:
-		m.wrong("session %d can't be opened: there is one of this id", c.session)
+		m.judge(false, "session %d can't be opened: there is one of this id", c.session)
 		return
 	case opens, !held && m.lacks(n2):
 		m.say("server %d makes session %d", c.server+1, c.session)
@@ -93,10 +76,9 @@ func (m *model) greets(s *state, c *conn) {
 		m.say("server %d resumes session %d over connection %d", c.server+1, c.session, c.number)
 	}
 	if x.conn != 0 {
-		if x.conn == s.conn && !s.conns[s.conn-1].cut {
-			m.wrong("a correct client's newest connection is ended")
-		}
-		m.serverLeaves(s, &s.conns[x.conn-1])
+		old := &s.conns[x.conn-1]
+		m.judge(x.conn != s.conn || old.cut, "a correct client's newest connection is ended")
+		m.serverLeaves(s, old)
 	}
 	x.epoch, x.conn, c.listed = c.epoch, c.number, opens
 	c.send(&c.down, message{kind: ok})
@@ -139,9 +121,7 @@ func (m *model) isListed(s *state, c *conn, x *session) {
 		r := &x.records[i]
 		switch {
 		case listed.seq == 0:
-			if r.running {
-				m.breach("an open command is not in the list")
-			}
+			m.judge(!r.running, "a correct client is disconnected: an open command is not in the list")
 			if !m.lacks(l2) {
 				r.acked = r.sent
 			}
@@ -160,9 +140,8 @@ func (m *model) isListed(s *state, c *conn, x *session) {
 // resumes a command that was seen: it sends what has not come of it.
 func (m *model) resumes(s *state, x *session, i uint8, listed item) item {
 	r := &x.records[i]
-	if listed.seq < r.seq || listed.seen < r.released(m) || listed.seen > r.sent {
-		m.breach("results are asked for that are not kept")
-	}
+	kept := listed.seq == r.seq && listed.seen >= r.released(m) && listed.seen <= r.sent
+	m.judge(kept, "a correct client is disconnected: results are asked for that are not kept")
 	if !m.lacks(l7) {
 		r.credited = max(r.credited, listed.seen+listed.credit-1)
 	}
@@ -170,20 +149,15 @@ func (m *model) resumes(s *state, x *session, i uint8, listed item) item {
 		listed.seen = r.released(m)
 	}
 	r.acked = max(r.acked, listed.seen)
-	if r.running || !m.lacks(l6ended) {
-		for n := listed.seen + 1; n <= r.sent; n++ {
-			m.tells(s, x, i, m.result(r, n))
-		}
-		if r.failed {
-			m.tells(s, x, i, message{kind: failure, outcome: unknown})
-		}
-	}
 	if listed.canceled && r.running {
-		m.isCanceled(s, x, i)
+		m.isCanceled(r)
+	}
+	if r.running || !m.lacks(l6ended) {
+		m.tellsFrom(s, x, i, listed.seen)
 	}
 	came := r.inputs
-	if m.lacks(i3) && came > m.programs[r.command-1].inputs {
-		came--
+	if m.lacks(i3) {
+		came = min(came, m.programs[r.command-1].inputs)
 	}
 	return item{inputs: came, credit: 1}
 }
@@ -200,6 +174,21 @@ func (m *model) tells(s *state, x *session, i uint8, frame message) {
 	}
 }
 
+// tellsFrom sends what there is of a command behind the results that were seen.
+func (m *model) tellsFrom(s *state, x *session, i, seen uint8) {
+	r := &x.records[i]
+	for n := seen + 1; n <= r.sent; n++ {
+		frame := message{kind: result, n: n}
+		if n == m.programs[r.command-1].results {
+			frame.outcome = succeeded
+		}
+		m.tells(s, x, i, frame)
+	}
+	if r.failed && !m.lacks(x1) {
+		m.tells(s, x, i, message{kind: failure, outcome: unknown})
+	}
+}
+
 // takes takes a command, or a piece of one. That it is a piece its frame does not say: it
 // is one if the slot's command is not whole.
 func (m *model) takes(s *state, c *conn, r *record, frame message, reject bool) {
@@ -207,20 +196,16 @@ func (m *model) takes(s *state, c *conn, r *record, frame message, reject bool) 
 		m.takesRest(s, c, r, frame)
 		return
 	}
-	if frame.kind != command {
-		m.wrong("a piece of command %d is taken for a command", frame.command)
-	}
+	m.judge(frame.kind == command, "a piece of command %d is taken for a command", frame.command)
 	if frame.seq == 0 {
 		frame.seq = c.lastRead + 1
 	}
 	if !m.lacks(s4) || !frame.more {
 		c.lastRead = frame.seq
 	}
+	m.judge(!r.running || m.lacks(twice), "a correct client is disconnected: a command came on a slot where one is open")
+	m.judge(frame.seq > r.seq || m.lacks(twice), "a correct client is disconnected: a command came twice, or late")
 	switch {
-	case r.running && !m.lacks(twice):
-		m.breach("a command came on a slot where one is open")
-	case frame.seq <= r.seq && !m.lacks(twice):
-		m.breach("a command came twice, or late")
 	case reject:
 		s.rejections--
 		m.refuses(s, c, r, frame)
@@ -237,16 +222,15 @@ func (m *model) takes(s *state, c *conn, r *record, frame message, reject bool) 
 
 // takesRest takes the last piece of a command.
 func (m *model) takesRest(s *state, c *conn, r *record, frame message) {
-	if r.partial != frame.command || frame.kind == command {
-		m.wrong("command %d is taken for the rest of command %d", frame.command, r.partial)
-	}
+	its := frame.command == r.partial && frame.kind != command
+	m.judge(its, "command %d is taken for the rest of command %d", frame.command, r.partial)
 	frame.seq, r.partial, r.began = r.began, 0, 0
 	switch {
 	case frame.seq == 0: // it is dropped
 	case frame.kind == piece:
 		m.runs(s, c, r, frame)
 	case m.lacks(c6):
-		m.wrong("command %d runs with half of its body", frame.command)
+		m.judge(false, "command %d runs with half of its body", frame.command)
 	default:
 		m.refuses(s, c, r, frame)
 	}
@@ -271,26 +255,17 @@ func (m *model) runs(s *state, c *conn, r *record, frame message) {
 	*r = record{command: frame.command, seq: frame.seq, running: true}
 	f := &s.fates[frame.command-1]
 	f.runs++
-	switch {
-	case f.runs > 1 && !f.again:
-		m.wrong("command %d runs twice", frame.command)
-	case f.runs > 1 && f.ranAs != f.id:
-		m.wrong("command %d runs once more, and does not know itself by its CommandID", frame.command)
-	case f.outcome == notSent, f.outcome == rejected:
-		m.wrong("command %d runs, and its caller was told that it did not", frame.command)
-	case f.id[0] == c.session && f.id[1] != frame.seq:
-		m.wrong("command %d has Seq %d at the client, and %d at the server", frame.command, f.id[1], frame.seq)
-	}
+	m.judge(f.runs == 1 || f.again, "command %d runs twice", frame.command)
+	m.judge(f.runs == 1 || f.ranAs == f.id, "command %d runs once more, and does not know itself by its CommandID", frame.command)
+	m.judge(f.outcome != notSent && f.outcome != rejected, "command %d runs, and its caller was told that it did not", frame.command)
+	m.judge(f.id[0] != c.session || f.id[1] == frame.seq, "command %d has Seq %d at the client, and %d at the server", frame.command, f.id[1], frame.seq)
 	f.ranAs = f.id
 }
 
 // isCanceled ends a running command that the client has given up.
-func (m *model) isCanceled(s *state, x *session, i uint8) {
-	r := &x.records[i]
+func (m *model) isCanceled(r *record) {
 	m.say("command %d is canceled", r.command)
-	if r.running, r.failed = false, true; !m.lacks(x1) {
-		m.tells(s, x, i, message{kind: failure, outcome: unknown})
-	}
+	r.running, r.failed = false, true
 }
 
 // sendsResult is what a running command does, once it has its inputs.
@@ -306,16 +281,8 @@ func (m *model) sendsResult(s *state, n uint8) bool {
 	}
 	r.sent++
 	r.running = r.sent < p.results
-	m.tells(s, x, i, m.result(r, r.sent))
+	m.tellsFrom(s, x, i, r.sent-1)
 	return m.say("command %d sends result %d", r.command, r.sent)
-}
-
-// result is one of a command.
-func (m *model) result(r *record, n uint8) message {
-	if n == m.programs[r.command-1].results {
-		return message{kind: result, n: n, outcome: succeeded}
-	}
-	return message{kind: result, n: n}
 }
 
 // evicts gives a session up.
@@ -325,9 +292,7 @@ func (m *model) evicts(s *state, i uint8) bool {
 		return false
 	}
 	m.say("SERVER %d gives up session %d", x.server+1, i+1)
-	if x.conn != 0 {
-		m.breach("its session is given up")
-	}
+	m.judge(x.conn == 0, "a correct client is disconnected: its session is given up")
 	s.evictions--
 	*x, s.gone[i] = session{}, true
 	return true

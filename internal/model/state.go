@@ -70,11 +70,6 @@ type queue struct {
 	messages [queueMax]message
 }
 
-func (q *queue) push(x message) {
-	q.messages[q.n] = x // a queue that is too short is a panic
-	q.n++
-}
-
 func (q *queue) pop() message {
 	x := q.messages[0]
 	copy(q.messages[:], q.messages[1:q.n])
@@ -110,18 +105,10 @@ type conn struct {
 // send puts a message on its way, up or down, unless it would be lost.
 func (c *conn) send(q *queue, x message) {
 	if !c.cut && !c.clientLeft && !c.serverLeft {
-		q.push(x)
+		q.messages[q.n] = x // a queue that is too short is a panic
+		q.n++
 	}
 }
-
-// standing is where an open command stands with the server.
-type standing uint8
-
-const (
-	known standing = iota
-	listed
-	unseen
-)
 
 // clientSlot is a slot of the client.
 type clientSlot struct {
@@ -129,7 +116,8 @@ type clientSlot struct {
 	seq      uint8
 	got      uint8 // results that have come
 	taken    uint8 // that the user took: each gives credit for another
-	standing standing
+	listed   bool  // the answer is to come
+	unseen   bool  // the answer has come
 	canceled bool
 	wrote    bool  // its first frame has left
 	piece    bool  // the last one is to be sent
@@ -151,9 +139,9 @@ type record struct {
 	began    uint8 // its Seq; 0: it was refused, and the rest is dropped
 }
 
-// session is one at a server.
+// session is one at a server. If its epoch is 0, no server holds it.
 type session struct {
-	epoch, server, conn uint8 // the epoch is 0 if no server holds it
+	epoch, server, conn uint8
 	records             [slots]record
 }
 
@@ -175,10 +163,9 @@ type fate struct {
 type state struct {
 	conn     uint8 // of the client
 	attached bool  // new commands may go over it
-	session  uint8
-	opened   bool // its opening was answered
+	session  uint8 // the last that there was
+	opened   bool  // its opening was answered
 	epoch    uint8
-	ids      uint8 // that were used
 	seq      uint8 // of the last command
 	slots    [slots]clientSlot
 	fates    [commands]fate
