@@ -5,7 +5,7 @@ import "slices"
 // dials makes a connection, to whichever server the network likes.
 func (m *model) dials(s *state, server uint8) bool {
 	i := slices.IndexFunc(s.conns[:], func(c conn) bool { return c.number == 0 })
-	waits := slices.ContainsFunc(s.fates[:len(m.programs)], func(f fate) bool { return f.outcome <= open })
+	waits := slices.ContainsFunc(s.fates[1:len(m.programs)], func(f fate) bool { return f.outcome <= open })
 	if s.conn != 0 || i < 0 || !waits && s.slots == [slots]clientSlot{} {
 		return false
 	}
@@ -24,21 +24,21 @@ func (m *model) dials(s *state, server uint8) bool {
 
 // begins sends the next command on the lowest free slot.
 func (m *model) begins(s *state, _ uint8) bool {
-	next := slices.IndexFunc(s.fates[:len(m.programs)], func(f fate) bool { return f.outcome == waiting })
+	next := slices.IndexFunc(s.fates[1:len(m.programs)], func(f fate) bool { return f.outcome == waiting })
 	i := slices.IndexFunc(s.slots[:], func(x clientSlot) bool { return x.command == 0 })
 	if !s.attached || next < 0 || i < 0 {
 		return false
 	}
 	s.seq++
-	x, f := &s.slots[i], &s.fates[next]
+	x, f := &s.slots[i], &s.fates[next+1]
 	*x = clientSlot{command: uint8(next) + 1, seq: s.seq, allowed: 1}
 	if f.outcome = open; f.id[0] == 0 || m.lacks(n10id) {
 		f.id = [2]uint8{s.session, s.seq}
 	}
 	m.say("the client sends command %d on slot %d, Seq %d", x.command, i, s.seq)
 	m.sends(s, uint8(i))
-	if m.lacks(s6lock) && next > 0 && s.fates[next-1].outcome == succeeded {
-		s.up(uint8(i), message{kind: cancel}) // of that one
+	if m.lacks(s6lock) && s.fates[next].outcome == succeeded {
+		s.up(uint8(i), message{kind: cancel}) // of the one before
 	}
 	return true
 }
@@ -46,7 +46,7 @@ func (m *model) begins(s *state, _ uint8) bool {
 // sends appends the command of a slot, or its first piece. It has credit for one result.
 func (m *model) sends(s *state, i uint8) {
 	x, c := &s.slots[i], &s.conns[s.conn-1]
-	frame := message{kind: command, more: m.programs[x.command-1].pieces}
+	frame := message{kind: command, more: m.programs[x.command].pieces}
 	if x.seq != c.lastUp+1 {
 		frame.seq = x.seq
 	}
@@ -87,22 +87,16 @@ func (m *model) sendsPiece(s *state, i uint8) bool {
 		return false
 	}
 	x.piece = false
-	if x.canceled {
-		s.up(i, message{kind: noPiece})
-	} else {
-		s.up(i, message{kind: piece})
-	}
+	s.up(i, message{kind: piece, more: x.canceled})
 	return m.say("the client sends the last piece of command %d", x.command)
 }
 
 func (m *model) sendsInput(s *state, i uint8) bool {
 	x := &s.slots[i]
-	if !s.attached || x.command == 0 || x.canceled || x.unseen || x.listed && !m.lacks(l9inputs) {
-		return false
-	}
-	all := m.programs[x.command-1].inputs
+	all := m.programs[x.command].inputs
 	more := x.inputs < all // the end needs no credit
-	if all == 0 || x.inputs > all || more && x.inputs >= x.allowed {
+	known := !x.unseen && (!x.listed || m.lacks(l9inputs))
+	if !s.attached || !known || x.canceled || all == 0 || x.inputs > all || more && x.inputs >= x.allowed {
 		return false
 	}
 	x.inputs++
@@ -124,7 +118,7 @@ func (m *model) takesResult(s *state, i uint8) bool {
 // givesUp lets the user cancel a command.
 func (m *model) givesUp(s *state, i uint8) bool {
 	x := &s.slots[i]
-	endless := x.command != 0 && m.programs[x.command-1].endless
+	endless := m.programs[x.command].endless
 	if x.command == 0 || x.canceled || !endless && s.cancels == 0 {
 		return false
 	}
@@ -133,7 +127,7 @@ func (m *model) givesUp(s *state, i uint8) bool {
 	}
 	m.say("the user cancels command %d", x.command)
 	x.canceled = true
-	f := &s.fates[x.command-1]
+	f := &s.fates[x.command]
 	if f.outcome = unknown; s.conn == 0 && !x.wrote {
 		f.outcome = notSent
 	}
@@ -154,15 +148,13 @@ func (m *model) clientNotices(s *state, i uint8) bool {
 
 func (m *model) clientLeaves(s *state, c *conn) bool {
 	c.clientLeft = true
-	if m.lacks(n5writer) && c.up.n > c.written && !c.serverLeft {
-		c.written++ // the writer has it in hand
+	if m.lacks(n5writer) && !c.serverLeft {
+		c.written = c.up.n // the writer goes on
 	}
 	c.up.keep(c.written)
-	inHand := uint8(0)
-	if m.lacks(n5) && c.down.n > 0 && c.down.messages[0].kind > stale {
-		inHand = 1
+	if !m.lacks(n5) || c.down.messages[0].kind <= stale { // else the reader goes on
+		c.down.keep(0)
 	}
-	c.down.keep(inHand)
 	s.conn, s.attached = 0, false
 	for i := range s.slots {
 		s.slots[i].piece = false
@@ -232,12 +224,12 @@ func (m *model) isAnswered(s *state, c *conn) {
 
 // loses is the end of the session: another will be opened.
 func (m *model) loses(s *state) {
-	m.judge(s.gone[s.session-1], "session %d is told to be lost, and nothing has happened to it", s.session)
+	m.judge(s.sessions[s.session-1].gone, "session %d is told to be lost, and nothing has happened to it", s.session)
 	for _, x := range s.slots {
 		if x.command == 0 || x.canceled {
 			continue
 		}
-		f, idempotent := &s.fates[x.command-1], m.programs[x.command-1].idempotent
+		f, idempotent := &s.fates[x.command], m.programs[x.command].idempotent
 		switch {
 		case !x.wrote:
 			f.outcome = waiting // it never left: it goes out in the next session
@@ -259,7 +251,7 @@ func (m *model) hears(s *state, frame message) {
 		m.judge(frame.kind == credit, "a frame about command %d comes for command %d", frame.command, x.command)
 		return // credit may have crossed the end
 	}
-	f := &s.fates[x.command-1]
+	f := &s.fates[x.command]
 	switch frame.kind {
 	case credit:
 		x.allowed += frame.n
@@ -269,7 +261,7 @@ func (m *model) hears(s *state, frame message) {
 		f.got++
 		m.judge(frame.n == f.got, "command %d gets result %d as its %d.", x.command, frame.n, f.got)
 		m.judge(x.got <= 1+x.taken, "command %d gets more results than it has credit for", x.command)
-		if m.programs[x.command-1].large && !m.lacks(q2) {
+		if m.programs[x.command].large && !m.lacks(q2) {
 			s.up(frame.slot, message{kind: ack, n: x.got})
 		}
 	case failure:

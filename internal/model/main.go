@@ -19,9 +19,9 @@
 //
 // What is left out: time, so a keepalive is that a dead connection is noticed sometime;
 // bodies, but for their pieces; goaway and principals; limits on how much there may be.
-// A frame that a reader or writer has in hand when its connection ends exists only where
-// the rule that it be joined is left out: with the rule, it was either dealt with before
-// or never. When the protocol changes, this changes first.
+// A reader or writer that goes on when its connection has ended exists only where the
+// rule that it be joined is left out: with the rule, what it has in hand then was either
+// dealt with before or never. When the protocol changes, this changes first.
 package main
 
 import (
@@ -38,16 +38,12 @@ const most = 40_000_000
 
 func main() {
 	full := flag.Bool("full", false, "explore the large scenarios too, for some ten minutes and 16 GiB")
-	pattern := flag.String("rule", "", "leave out only the rules whose name matches, and explore nothing else")
+	matches := &regexp.Regexp{}
+	flag.TextVar(matches, "rule", regexp.MustCompile(""), "leave out only the rules whose name matches, and explore nothing else")
 	flag.Parse()
-	matches, err := regexp.Compile(*pattern)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "model:", err)
-		os.Exit(2)
-	}
 	list := scenarios
 	switch {
-	case *pattern != "":
+	case matches.String() != "":
 		list = nil
 	case *full:
 		list = append(list, further...)

@@ -19,14 +19,15 @@ type model struct {
 // if not, it leaves that as it was.
 func newModel(x scenario, without *rule) *model {
 	m := &model{scenario: x, without: without}
+	m.programs = append([]program{{}}, x.programs...) // that of no command, and theirs
 	reads := func(s *state, i uint8) bool { return m.serverReads(s, i, false) }
 	rejects := func(s *state, i uint8) bool { return s.rejections > 0 && m.serverReads(s, i, true) }
 	m.add(1, m.begins)
-	m.add(m.servers, m.dials, m.restarts)
+	m.add(m.servers, m.dials)
 	m.add(slots, m.sendsAgain, m.sendsPiece, m.sendsInput, m.takesResult, m.givesUp)
 	m.add(conns, m.writes, m.clientNotices, m.serverNotices, m.clientReads, reads, rejects, m.cutsOff)
 	m.add(sessions*slots, m.sendsResult)
-	m.add(sessions, m.evicts)
+	m.add(sessions, m.evicts, m.restarts)
 	return m
 }
 
@@ -96,8 +97,8 @@ func (m *model) cutsOff(s *state, i uint8) bool {
 
 // ended judges a state from which nobody goes on.
 func (m *model) ended(s *state) {
-	for i := range m.programs {
-		m.judge(s.fates[i].outcome > open, "command %d waits for ever", i+1)
+	for i := 1; i < len(m.programs); i++ {
+		m.judge(s.fates[i].outcome > open, "command %d waits for ever", i)
 	}
 	for i, x := range s.slots {
 		m.judge(x.command == 0, "slot %d is never free again", i)
@@ -106,8 +107,7 @@ func (m *model) ended(s *state) {
 		return // what sessions are left end by themselves
 	}
 	for _, r := range s.sessions[s.session-1].records {
-		large := r.command != 0 && m.programs[r.command-1].large
 		m.judge(!r.running, "command %d runs for ever, for nobody", r.command)
-		m.judge(!large || r.released(m) == r.sent, "the large results of command %d are kept for nobody", r.command)
+		m.judge(!m.programs[r.command].large || r.released(m) == r.sent, "the large results of command %d are kept for nobody", r.command)
 	}
 }

@@ -1,7 +1,5 @@
 package main
 
-import "slices"
-
 // released is how many results of the command are not kept any more.
 func (r *record) released(m *model) uint8 {
 	n := max(r.acked, r.credited)
@@ -28,12 +26,10 @@ func (m *model) serverReads(s *state, i uint8, reject bool) bool {
 	case !x.heldBy(c.server): // nobody takes it
 	case frame.kind == list:
 		m.isListed(s, c, x)
-	case frame.kind == command, frame.kind == piece, frame.kind == noPiece:
+	case frame.kind == command, frame.kind == piece:
 		m.takes(s, c, r, frame, reject)
-	case frame.kind == ack:
-		if r.command == frame.command {
-			r.acked = max(r.acked, frame.n)
-		}
+	case frame.kind == ack && frame.command == r.command:
+		r.acked = max(r.acked, frame.n)
 	case !r.running:
 		m.judge(r.partial != 0 || !m.lacks(s6), "a correct client is disconnected: a frame crossed the end of its command")
 	case frame.kind == cancel:
@@ -56,16 +52,14 @@ func (m *model) serverReads(s *state, i uint8, reject bool) bool {
 func (m *model) greets(s *state, c *conn) {
 	x := &s.sessions[c.session-1]
 	held, opens := x.heldBy(c.server), c.epoch == 1
+	m.judge(!held || !opens, "session %d can't be opened: there is one of this id", c.session)
 	switch {
-	case held && opens:
-		m.judge(false, "session %d can't be opened: there is one of this id", c.session)
-		return
 	case opens, !held && m.lacks(n2):
 		m.say("server %d makes session %d", c.server+1, c.session)
 		*x = session{server: c.server}
 	case !held:
 		m.say("server %d does not hold session %d", c.server+1, c.session)
-		s.gone[c.session-1] = s.gone[c.session-1] || x.epoch > 0
+		x.gone = x.gone || x.epoch > 0
 		c.send(&c.down, message{kind: lost})
 		return
 	case c.epoch <= x.epoch && !m.lacks(n3):
@@ -92,12 +86,11 @@ func (m *model) serverNotices(s *state, i uint8) bool {
 
 // serverLeaves joins the connection's reader; the session goes on without it.
 func (m *model) serverLeaves(s *state, c *conn) bool {
-	inHand := uint8(0)
-	if (m.lacks(n4) || m.lacks(twice)) && c.written > 0 && c.up.messages[0].kind != hello {
-		inHand = 1
+	c.serverLeft = true
+	if joined := !m.lacks(n4) && !m.lacks(twice); joined || c.up.messages[0].kind == hello {
+		c.written = 0 // else the reader goes on
 	}
-	c.up.keep(inHand)
-	c.written, c.serverLeft = inHand, true
+	c.up.keep(c.written)
 	if x := &s.sessions[c.session-1]; x.conn == c.number {
 		x.conn = 0
 		for i := range x.records {
@@ -157,7 +150,7 @@ func (m *model) resumes(s *state, x *session, i uint8, listed item) item {
 	}
 	came := r.inputs
 	if m.lacks(i3) {
-		came = min(came, m.programs[r.command-1].inputs)
+		came = min(came, m.programs[r.command].inputs)
 	}
 	return item{inputs: came, credit: 1}
 }
@@ -179,7 +172,7 @@ func (m *model) tellsFrom(s *state, x *session, i, seen uint8) {
 	r := &x.records[i]
 	for n := seen + 1; n <= r.sent; n++ {
 		frame := message{kind: result, n: n}
-		if n == m.programs[r.command-1].results {
+		if n == m.programs[r.command].results {
 			frame.outcome = succeeded
 		}
 		m.tells(s, x, i, frame)
@@ -208,7 +201,9 @@ func (m *model) takes(s *state, c *conn, r *record, frame message, reject bool) 
 	switch {
 	case reject:
 		s.rejections--
-		m.refuses(s, c, r, frame)
+		if m.refuses(s, c, r, frame); frame.more {
+			r.partial = frame.command // the rest of it is dropped
+		}
 	case frame.more:
 		m.say("server %d gets the first piece of command %d", c.server+1, frame.command)
 		if m.lacks(l4) {
@@ -227,10 +222,8 @@ func (m *model) takesRest(s *state, c *conn, r *record, frame message) {
 	frame.seq, r.partial, r.began = r.began, 0, 0
 	switch {
 	case frame.seq == 0: // it is dropped
-	case frame.kind == piece:
+	case !frame.more || m.lacks(c6):
 		m.runs(s, c, r, frame)
-	case m.lacks(c6):
-		m.judge(false, "command %d runs with half of its body", frame.command)
 	default:
 		m.refuses(s, c, r, frame)
 	}
@@ -243,9 +236,6 @@ func (m *model) refuses(s *state, c *conn, r *record, frame message) {
 	if m.lacks(l4reject) {
 		r.seq = frame.seq
 	}
-	if frame.more {
-		r.partial = frame.command
-	}
 	c.send(&c.down, message{kind: failure, slot: frame.slot, command: frame.command, outcome: rejected})
 }
 
@@ -253,8 +243,9 @@ func (m *model) refuses(s *state, c *conn, r *record, frame message) {
 func (m *model) runs(s *state, c *conn, r *record, frame message) {
 	m.say("server %d runs command %d", c.server+1, frame.command)
 	*r = record{command: frame.command, seq: frame.seq, running: true}
-	f := &s.fates[frame.command-1]
+	f := &s.fates[frame.command]
 	f.runs++
+	m.judge(!frame.more, "command %d runs with half of its body", frame.command)
 	m.judge(f.runs == 1 || f.again, "command %d runs twice", frame.command)
 	m.judge(f.runs == 1 || f.ranAs == f.id, "command %d runs once more, and does not know itself by its CommandID", frame.command)
 	m.judge(f.outcome != notSent && f.outcome != rejected, "command %d runs, and its caller was told that it did not", frame.command)
@@ -275,7 +266,7 @@ func (m *model) sendsResult(s *state, n uint8) bool {
 	if !r.running {
 		return false
 	}
-	p := &m.programs[r.command-1]
+	p := &m.programs[r.command]
 	if r.sent >= min(1+r.credited, p.results) || p.inputs > 0 && r.inputs <= p.inputs {
 		return false
 	}
@@ -294,21 +285,21 @@ func (m *model) evicts(s *state, i uint8) bool {
 	m.say("SERVER %d gives up session %d", x.server+1, i+1)
 	m.judge(x.conn == 0, "a correct client is disconnected: its session is given up")
 	s.evictions--
-	*x, s.gone[i] = session{}, true
+	*x = session{gone: true}
 	return true
 }
 
-// restarts ends all that a server has.
-func (m *model) restarts(s *state, server uint8) bool {
-	any := func(x session) bool { return x.heldBy(server) }
-	if s.restarts == 0 || !slices.ContainsFunc(s.sessions[:], any) {
+// restarts ends all that the server of a session has.
+func (m *model) restarts(s *state, i uint8) bool {
+	server := s.sessions[i].server
+	if s.restarts == 0 || !s.sessions[i].heldBy(server) {
 		return false
 	}
 	m.say("SERVER %d is restarted", server+1)
 	s.restarts--
 	for i := range s.sessions {
 		if x := &s.sessions[i]; x.heldBy(server) {
-			*x, s.gone[i] = session{}, true
+			*x = session{gone: true}
 		}
 	}
 	for i := range s.conns {

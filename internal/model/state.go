@@ -5,7 +5,6 @@ const (
 	commands = 4 // in the order in which the client sends them
 	slots    = 2
 	conns    = 3 // that are not forgotten by both sides
-	servers  = 2
 	sessions = 4 // ids
 	queueMax = 12
 )
@@ -43,7 +42,6 @@ const (
 	answer              // down; likewise
 	command             // up
 	piece               // up: the last piece of a command; the wire knows no difference to a command
-	noPiece             // up: the last piece of a command that is given up half-way
 	cancel              // up
 	input               // up
 	ack                 // up
@@ -60,7 +58,7 @@ type message struct {
 	command uint8   // whose it is. The wire does not tell: this is for the judge
 	seq     uint8   // of a command; 0: one more than that of the command before
 	n       uint8   // credit, results seen, which result or input it is
-	more    bool    // another piece follows, or another input
+	more    bool    // another piece follows, or another input; or it should, and the command is given up
 	outcome outcome // that an ending frame tells; else 0
 }
 
@@ -142,6 +140,7 @@ type record struct {
 // session is one at a server. If its epoch is 0, no server holds it.
 type session struct {
 	epoch, server, conn uint8
+	gone                bool // its server has lost it, or another was asked for it
 	records             [slots]record
 }
 
@@ -168,10 +167,9 @@ type state struct {
 	epoch    uint8
 	seq      uint8 // of the last command
 	slots    [slots]clientSlot
-	fates    [commands]fate
+	fates    [1 + commands]fate // the first is that of none
 	conns    [conns]conn
 	sessions [sessions]session
-	gone     [sessions]bool // a server has lost the session, or another was asked for it
 	budget
 }
 
