@@ -98,7 +98,10 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, 
 			flush, err = conn.Append(&s.message)
 		}
 	}
-	if flush {
+	switch {
+	case flush && crowd && k.owner == channel:
+		conn.FlushSoon()
+	case flush:
 		conn.Flush(crowd)
 	}
 	if err == nil && s.message.Large() {

@@ -207,11 +207,13 @@ func (l *link[T]) release(s *slot[T]) {
 	s.settled()
 	s.makeSpace()
 	s.in.reset()
+	s.in.trim()
 	s.seq.Store(0)
 	s.mu.Unlock()
 	s.out.reset()
+	s.out.trim()
 	s.handedOver()
-	s.body.B, s.credit, s.next, s.from = nil, 0, 0, 0
+	s.body.B, s.credit, s.bytes, s.window, s.next, s.from = nil, 0, 0, window, 0, 0
 	if s.pending.present() {
 		*s.pending = delivery{}
 	}

@@ -5,10 +5,17 @@ import (
 	"iter"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/transport"
 )
 
-// window is how many results of Results may be on their way.
-const window = 64
+// window is how many results of Results may be on their way at first. While they are so
+// small that twice as many have no more than windowBytes, their number is doubled, up to
+// maxWindow.
+const (
+	window      = 64
+	maxWindow   = 512
+	windowBytes = 64 << 10
+)
 
 // Results sends cmd when the loop over it begins, and yields its results as they
 // come; an error is the last pair. Leaving the loop early cancels the command.
@@ -74,10 +81,18 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 }
 
 // taken counts a result that the owner has taken, and gives credit back when half of
-// the window was.
+// the window was, or as many as the server must hear of.
 func (s *slot[T]) taken(seq base.Seq) {
-	if s.credit++; s.credit >= window/2 {
-		s.giveCredit(seq, s.credit)
-		s.credit = 0
+	s.credit++
+	s.bytes += s.size
+	if s.credit < min(s.window/2, transport.AckAfter) {
+		return
 	}
+	more := 0
+	if 2*s.window <= maxWindow && s.bytes/s.credit*2*s.window <= windowBytes {
+		more = s.window
+	}
+	s.giveCredit(seq, s.credit+more)
+	s.window += more
+	s.credit, s.bytes = 0, 0
 }

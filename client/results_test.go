@@ -198,8 +198,15 @@ func TestLeavingTheLoopManyTimes(t *testing.T) {
 	}
 }
 
-// A slow loop lets the server send 64 results ahead, and holds up nobody else.
+// A slow loop lets the server send 64 results ahead, or 512 small ones, and holds up
+// nobody else.
 func TestASlowLoopStallsItsOwnCommandOnly(t *testing.T) {
+	for size, most := range map[int]int{0: 512, 100: 512, 500: 128, 1000: 64, 10_000: 64} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) { aSlowLoop(t, size, most) })
+	}
+}
+
+func aSlowLoop(t *testing.T, size, most int) {
 	bubble(t, func(t *testing.T) {
 		sent := 0
 		c := both(t, nil, func(ctx context.Context, cmd command, seq base.Seq, proxy base.Proxy) error {
@@ -207,7 +214,7 @@ func TestASlowLoopStallsItsOwnCommandOnly(t *testing.T) {
 				return echo(ctx, cmd, seq, proxy)
 			}
 			for n := range cmd.N {
-				if err := proxy.Send(seq, result{N: n, Last: n+1 == cmd.N}); err != nil {
+				if err := proxy.Send(seq, result{N: n, Last: n+1 == cmd.N, Body: make([]byte, size)}); err != nil {
 					return err
 				}
 				sent++
@@ -221,7 +228,7 @@ func TestASlowLoopStallsItsOwnCommandOnly(t *testing.T) {
 			}
 			if taken++; taken%100 == 1 {
 				synctest.Wait()
-				if ahead := sent - taken; ahead < 31 || ahead > 64 && sent < 1000 {
+				if ahead := sent - taken; ahead < 31 && sent < 1000 || ahead > most {
 					t.Errorf("at result %d the server is %d ahead", taken, ahead)
 				}
 				mustDo(t, c, taken%100)

@@ -41,6 +41,8 @@ type slot[T any] struct {
 	size    int       // of the result that was popped last, once it was decompressed
 	holding int       // bytes of memory that it has
 	credit  int       // results taken for which no credit was given back yet
+	bytes   int       // that these had
+	window  int       // how many may be on their way, of Results and Open
 	pending *delivery // of Send; made when it is needed
 
 	seq atomic.Int64 // the open command's, as its user knows it; 0 until it is appended
@@ -115,9 +117,6 @@ func (b *inbox) reset() {
 	if len(b.items) == 0 && b.held == 0 {
 		return
 	}
-	if cap(b.bytes) > keepInbox {
-		b.bytes = nil
-	}
 	for i := range b.items {
 		b.memory.give(b.items[i].held)
 	}
@@ -127,12 +126,22 @@ func (b *inbox) reset() {
 	b.bytes, b.items = b.bytes[:0], b.items[:0]
 }
 
+// trim gives up the memory of an empty inbox, if that is much.
+func (b *inbox) trim() {
+	if cap(b.bytes) > keepInbox {
+		b.bytes = nil
+	}
+	if cap(b.items) > window {
+		b.items = nil
+	}
+}
+
 // keepInbox is the capacity in bytes that a slot keeps between two commands, and up to
 // which what is in an inbox is not counted.
 const keepInbox = 4 << 10
 
 func newSlot[T any](l *link[T], index int) *slot[T] {
-	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1)}
+	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1), window: window}
 	s.timer.Fire = s.expire
 	s.kick = s.kickNow
 	s.in.memory, s.out.memory = &l.client.memory, &l.client.memory

@@ -38,6 +38,7 @@ type Conn struct {
 	writeTimeout time.Duration
 	raw          *rawWriter // writes without waiting, where nc can; else nil
 	drainFunc    func()     // c.drain, made once
+	flushFunc    func()     // c.Flush for others, likewise
 	pieces       [3][]byte  // what the drain is writing
 	buffers      net.Buffers
 
@@ -84,6 +85,7 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 		raw: newRawWriter(nc), start: time.Now(), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 	c.drainFunc = c.drain
+	c.flushFunc = func() { c.Flush(false) }
 	c.at = c.start
 	c.small = bufio.NewReaderSize((*source)(c), idleBuffer)
 	c.in = c.small

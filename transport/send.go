@@ -165,6 +165,10 @@ func (c *Conn) Release() {
 	}
 }
 
+// FlushSoon is Flush in a goroutine of its own: for who goes on to append, as who sends
+// commands one after another does.
+func (c *Conn) FlushSoon() { go c.flushFunc() }
+
 // Flush writes until nothing is left, or leaves the rest to the drain: it never
 // waits for the peer. Only that caller calls it whom Append told to. crowd says
 // that others are likely to append at this moment too, so that letting them, for
