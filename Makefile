@@ -16,10 +16,10 @@ CLIENTS = 10000
 CHECK = go run ./tools/check
 COVERAGE = .coverage/profile
 
-.PHONY: help test lint fmt fuzz cuts chaos attacks soak storm model mutants bench demo
+.PHONY: help test lint fmt fuzz cuts chaos attacks soak storm model mutants bench bench-quick bench-go demo
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # One run for everything: every test binary counts in the whole root module, and
 # the check adds the counts up, so that a package is also covered by its
@@ -89,7 +89,13 @@ model: ## explore the session protocol, with each rule and without; FULL=1 for m
 mutants: ## plant small faults one by one, and see that the tests notice each
 	go run ./tools/mutants
 
-bench: ## run the benchmarks of the root module
+bench: ## compare with other libraries, for about an hour; bench/README.md says how
+	go run ./bench -out bench/results
+
+bench-quick: ## a first look at the same, in under two minutes
+	go run ./bench -quick -out bench/results
+
+bench-go: ## run the Go benchmarks of the root module
 	go test -run '^$$' -bench . -benchmem ./...
 
 demo: ## show a server and a client at work

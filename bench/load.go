@@ -70,14 +70,13 @@ var errWrongAnswer = errors.New("the answer is not what was sent")
 // call makes one call after another until the measurement is finished.
 func (l *load) call(worker int, caller systems.Caller) error {
 	body := newBody(l.size, worker)
-	done, shard := &l.counts[worker].n, &l.latencies[worker%shards]
+	done := &l.counts[worker].n
 	for i := uint64(0); ; i++ {
-		phase := l.phase.Load()
-		if phase == finished {
+		if l.phase.Load() == finished {
 			return nil
 		}
 		setNumber(body, worker, i)
-		timed := phase == measuring && i%uint64(l.every) == 0
+		timed := i%uint64(l.every) == 0
 		var start time.Time
 		if timed {
 			start = time.Now()
@@ -87,7 +86,7 @@ func (l *load) call(worker int, caller systems.Caller) error {
 			return err
 		}
 		if timed {
-			shard.record(time.Since(start))
+			l.record(worker, start)
 		}
 		if !bytes.Equal(answer, body) {
 			return errWrongAnswer
@@ -96,17 +95,24 @@ func (l *load) call(worker int, caller systems.Caller) error {
 	}
 }
 
+// record takes the latency of a call that ends now, if some of it lay within the
+// measurement: one that was stuck all the time counts, too.
+func (l *load) record(worker int, start time.Time) {
+	if l.phase.Load() != warming {
+		l.latencies[worker%shards].record(time.Since(start))
+	}
+}
+
 // pace makes calls at a steady rate, on each of the callers in turn. One that is late
 // is made at once.
 func (l *load) pace(worker, workers int, callers []systems.Caller, interval time.Duration) error {
 	body := newBody(l.size, worker)
-	done, shard := &l.counts[worker].n, &l.latencies[worker%shards]
+	done := &l.counts[worker].n
 	next := time.Now().Add(interval * time.Duration(worker) / time.Duration(workers))
 	for i := uint64(0); ; i++ {
 		time.Sleep(time.Until(next))
 		next = next.Add(interval)
-		phase := l.phase.Load()
-		if phase == finished {
+		if l.phase.Load() == finished {
 			return nil
 		}
 		setNumber(body, worker, i)
@@ -115,9 +121,7 @@ func (l *load) pace(worker, workers int, callers []systems.Caller, interval time
 		if err != nil {
 			return err
 		}
-		if phase == measuring {
-			shard.record(time.Since(start))
-		}
+		l.record(worker, start)
 		if !bytes.Equal(answer, body) {
 			return errWrongAnswer
 		}
@@ -182,7 +186,7 @@ func (w *window) Request(number int) []byte {
 	p.call += uint64(len(w.places))
 	setNumber(p.body, w.worker, p.call+uint64(number))
 	w.asked++
-	p.timed = w.asked%uint64(w.load.every) == 0 && w.load.phase.Load() == measuring
+	p.timed = w.asked%uint64(w.load.every) == 0
 	if p.timed {
 		p.start = time.Now()
 	}
@@ -201,7 +205,7 @@ func (w *window) Answer(answer []byte) (int, error) {
 		return 0, errWrongAnswer
 	}
 	if p.timed {
-		w.load.latencies[w.worker%shards].record(time.Since(p.start))
+		w.load.record(w.worker, p.start)
 	}
 	w.done++
 	w.load.counts[w.worker].n.Store(w.done)

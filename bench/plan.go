@@ -89,7 +89,7 @@ func allWorkloads() []workload {
 	)
 	for _, conns := range []int{1, 100, 1_000, 10_000} {
 		all = append(all, workload{
-			Name: fmt.Sprintf("conns-%d", conns), Kind: paced, Callers: 10, Conns: conns, Size: small, Rate: 10_000,
+			Name: fmt.Sprintf("conns-%d", conns), Kind: paced, Callers: 20, Conns: conns, Size: small, Rate: 5_000,
 			Modes: []mode{twoProcesses},
 		})
 	}
@@ -167,6 +167,8 @@ func (w workload) conf(certificate, key []byte) systems.Conf {
 // can tell (windows, streams) is seen when it is there.
 func (w workload) applies(info systems.Info) bool {
 	switch {
+	case info.NoLarge && w.Large > 0:
+		return false
 	case info.Windowed:
 		return w.Kind == pipe || w.Kind == echo && w.Callers > 1 && w.Timeout == 0
 	case info.OwnConns && info.Kind == systems.Limit:

@@ -41,10 +41,11 @@ type settings struct {
 }
 
 const (
-	dialTime  = 20 * time.Second
-	manyDials = 60 * time.Second // for thousands of connections
-	stopTime  = 15 * time.Second // for workers to notice that a measurement is over
-	largeTime = 20 * time.Second // for a large call
+	dialTime   = 20 * time.Second
+	manyDials  = 60 * time.Second // for thousands of connections
+	stopTime   = 15 * time.Second // for workers to notice that a measurement is over
+	largeTime  = 20 * time.Second // for a large call
+	burstLimit = 2 * time.Minute  // for all calls of a burst
 )
 
 // errNotApplicable says that a system has no way to do the work.

@@ -68,7 +68,7 @@ func (r *run) at(callers []systems.Caller) error {
 			failed <- err
 		}()
 	}
-	deadline := time.After(manyDials)
+	deadline := time.After(burstLimit)
 	for left := len(callers); left > 0; left-- {
 		select {
 		case err := <-failed:
@@ -76,7 +76,7 @@ func (r *run) at(callers []systems.Caller) error {
 				return err
 			}
 		case <-deadline:
-			return fmt.Errorf("%d of %d calls have no answer after %v", left, len(callers), manyDials)
+			return fmt.Errorf("%d of %d calls have no answer after %v", left, len(callers), burstLimit)
 		}
 	}
 	return nil
@@ -201,7 +201,12 @@ func (r *run) beside() (sample, error) {
 	if err = errors.Join(err, largeErr); err != nil {
 		return nil, err
 	}
-	found[highWithout], found[highWith] = alone[high], found[high]
+	if without, ok := alone[high]; ok {
+		found[highWithout] = without
+	}
+	if with, ok := found[high]; ok {
+		found[highWith] = with
+	}
 	found[largePerSec] = float64(count) / time.Since(start).Seconds()
 	return found, nil
 }
@@ -212,5 +217,6 @@ func (r *run) small() (sample, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.every = 1 // where few calls are made, none may be missed
 	return r.measure(l, workers)
 }

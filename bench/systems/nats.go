@@ -15,7 +15,7 @@ import (
 type natsSystem struct{}
 
 func (natsSystem) Info() Info {
-	return Info{Name: "nats", Kind: Peer, Module: "github.com/nats-io/nats-server/v2"}
+	return Info{Name: "nats", Kind: Peer, Module: "github.com/nats-io/nats-server/v2", NoLarge: true}
 }
 
 const natsSubject = "e"
@@ -81,7 +81,7 @@ func natsDial(addr string, conf Conf) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []nats.Option{nats.NoReconnect(), nats.Timeout(10 * time.Second)}
+	options := []nats.Option{nats.NoReconnect(), nats.Timeout(10 * time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
 	if tlsConf != nil {
 		options = append(options, nats.Secure(tlsConf))
 	}

@@ -22,7 +22,7 @@ func (raw) Info() Info { return Info{Name: "raw", Kind: Limit, OwnConns: true} }
 func (raw) Serve(conf Conf) (*Server, error) {
 	return serveConns(conf, func(conn net.Conn) {
 		// As much as has come is read at once; a frame is answered in one write.
-		reader := bufio.NewReaderSize(conn, 64<<10)
+		reader := bufio.NewReader(conn)
 		var frame []byte
 		for {
 			header, err := reader.Peek(frameHeader)

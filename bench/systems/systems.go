@@ -36,6 +36,8 @@ type Info struct {
 	// OwnConns: a connection carries one call at a time, so each caller has one of its
 	// own, and the figures for "one connection" are really those of many.
 	OwnConns bool
+	// NoLarge: a body of tens of mebibytes is beyond what it is made for.
+	NoLarge bool
 	// Windowed: it has no callers at all, only windows of requests.
 	Windowed bool
 }

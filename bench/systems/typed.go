@@ -15,7 +15,7 @@ import (
 type typedForm struct{}
 
 func (typedForm) Info() Info {
-	return Info{Name: "cmdstream-json", Kind: Ours, Module: "github.com/cmdstream/cmdstream"}
+	return Info{Name: "cmdstream-json", Kind: Ours, Module: "github.com/cmdstream/cmdstream", NoLarge: true}
 }
 
 // Echo is the typed command.
