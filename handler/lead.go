@@ -184,6 +184,9 @@ func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.start)) }
 func (w *watchdog) watch(r *role) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if r.watched.Load() {
+		return
+	}
 	r.watched.Store(true)
 	r.missed = 0
 	w.roles = append(w.roles, r)

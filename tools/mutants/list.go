@@ -234,4 +234,24 @@ var mutants = []mutant{
 		`	if !k.mayHaveRun {`,
 		`	if !k.mayHaveRun || err != nil {`,
 	},
+	{
+		"a long command keeps the reading role", "handler/lead.go",
+		"		if t.end() {\n			t.role.owe(stopDebt)",
+		"		if t.role.conn == nil && t.end() {\n			t.role.owe(stopDebt)",
+	},
+	{
+		"a command that waits for credit keeps the reading role", "handler/send.go",
+		"		t.pass()\n		<-x.wake",
+		"		_ = t\n		<-x.wake",
+	},
+	{
+		"a lone caller leaves what is for others unread", "client/lone.go",
+		`	if !ended || conn.Unread() || l.openSlots() > 1 {`,
+		`	if !ended {`,
+	},
+	{
+		"the memory of a body is used again while it is decoded", "client/slot.go",
+		"	result, err = s.link.client.decode(s.cmd, &s.body)",
+		"	s.link.client.memory.pool.Put(owned)\n	result, err = s.link.client.decode(s.cmd, &s.body)",
+	},
 }
