@@ -156,7 +156,7 @@ func judge(r *results) []judged {
 	var all []judged
 	for _, g := range goals() {
 		j := judged{Goal: g.text, Mode: g.mode, Bound: g.bound, Target: g.target}
-		if v, ok := g.figure(r, g.mode); ok {
+		if v, ok := g.figure(r, g.mode); ok && !math.IsNaN(v) && !math.IsInf(v, 0) {
 			j.Figure = &v
 			j.Met = g.bound.holds(v, g.target)
 			if g.against != nil {
@@ -185,9 +185,6 @@ func (j judged) short() string {
 	}
 	if j.Met {
 		return "met"
-	}
-	if j.Target == 0 || math.IsInf(*j.Figure/j.Target, 0) {
-		return "missed"
 	}
 	return fmt.Sprintf("missed by %.0f %%", 100*math.Abs(*j.Figure/j.Target-1))
 }

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"time"
 
 	"github.com/cmdstream/cmdstream/bench/systems"
@@ -49,7 +45,7 @@ func (h localHost) addr() string                   { return h.server.Addr }
 func (h localHost) ask(question) (counters, error) { return counters{}, nil }
 func (h localHost) close()                         { h.server.Close() }
 
-// An order is the first line that a server's process reads.
+// An order is the first line that a server's process reads; questions follow.
 type order struct {
 	System string
 	Conf   systems.Conf
@@ -65,123 +61,61 @@ type notice struct {
 const (
 	startTime  = 20 * time.Second // for a server to start
 	answerTime = 30 * time.Second // for it to answer a question
-	endTime    = 5 * time.Second  // for its process to end by itself
-	noticeFile = 3                // the file by which it answers
 )
 
+// processHost is a server in a process of its own.
 type processHost struct {
-	cmd     *exec.Cmd
-	orders  io.WriteCloser
-	file    *os.File
-	notices *bufio.Reader
+	process *process
 	address string
 }
 
-// startProcess starts this very program as a server, and waits until it listens. It
-// ends when close is called, or when this process ends.
-func startProcess(system string, conf systems.Conf) (host, error) {
-	self, err := os.Executable()
+// serveApart starts a server in a process of its own, and waits until it listens.
+func serveApart(system string, conf systems.Conf) (*processHost, error) {
+	p, err := startProcess(serveArgument)
 	if err != nil {
 		return nil, err
 	}
-	read, write, err := os.Pipe()
+	var n notice
+	err = p.ask(order{system, conf}, &n, startTime)
+	if err == nil && n.Error != "" {
+		err = errors.New(n.Error)
+	}
 	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self, serveArgument)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	cmd.ExtraFiles = []*os.File{write}
-	orders, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	write.Close()
-	if err != nil {
-		read.Close()
-		return nil, err
-	}
-	h := &processHost{cmd: cmd, orders: orders, file: read, notices: bufio.NewReader(read)}
-	if err := json.NewEncoder(orders).Encode(order{system, conf}); err != nil {
-		h.close()
-		return nil, err
-	}
-	n, err := h.notice(startTime)
-	if err != nil {
-		h.close()
+		p.end()
 		return nil, fmt.Errorf("the server's process: %w", err)
 	}
-	h.address = n.Addr
-	return h, nil
+	return &processHost{process: p, address: n.Addr}, nil
 }
 
 func (h *processHost) addr() string { return h.address }
+func (h *processHost) close()       { h.process.end() }
 
 func (h *processHost) ask(q question) (counters, error) {
-	if err := json.NewEncoder(h.orders).Encode(q); err != nil {
-		return counters{}, err
-	}
-	n, err := h.notice(answerTime)
+	var n notice
+	err := h.process.ask(q, &n, answerTime)
 	return n.Counters, err
 }
 
-func (h *processHost) notice(within time.Duration) (notice, error) {
-	var n notice
-	if err := h.file.SetReadDeadline(time.Now().Add(within)); err != nil {
-		return n, err
-	}
-	line, err := h.notices.ReadBytes('\n')
-	if err != nil {
-		return n, err
-	}
-	if err := json.Unmarshal(line, &n); err != nil {
-		return n, err
-	}
-	if n.Error != "" {
-		return n, errors.New(n.Error)
-	}
-	return n, nil
-}
-
-// close ends the process, by force if it does not end by itself, and waits for it.
-func (h *processHost) close() {
-	h.orders.Close()
-	timer := time.AfterFunc(endTime, func() { h.cmd.Process.Kill() })
-	h.cmd.Wait()
-	timer.Stop()
-	h.file.Close()
-}
-
-// serveArgument makes this program a server.
-const serveArgument = "-serve-for-benchmark"
-
-// serve is the life of a server's process: an order, then questions until they end.
-func serve() error {
-	notices := json.NewEncoder(os.NewFile(noticeFile, "notices"))
-	questions := json.NewDecoder(os.Stdin)
+// serve is the life of a server's process: an order, then questions until they end, and
+// with them the process and all that the server has.
+func serve(in *json.Decoder, out *json.Encoder) {
 	var o order
-	if err := questions.Decode(&o); err != nil {
-		return err
+	if err := in.Decode(&o); err != nil {
+		return
 	}
-	server, err := func() (*systems.Server, error) {
-		system, err := systems.ByName(o.System)
-		if err != nil {
-			return nil, err
-		}
-		return system.Serve(o.Conf)
-	}()
+	system, err := systems.ByName(o.System)
 	if err != nil {
-		return notices.Encode(notice{Error: err.Error()})
+		out.Encode(notice{Error: err.Error()})
+		return
 	}
-	if err := notices.Encode(notice{Addr: server.Addr}); err != nil {
-		return err
+	server, err := system.Serve(o.Conf)
+	if err != nil {
+		out.Encode(notice{Error: err.Error()})
+		return
 	}
-	for {
-		var q question
-		if err := questions.Decode(&q); err != nil {
-			return nil // the process ends, and with it all that the server has
-		}
-		if err := notices.Encode(notice{Counters: q.answer()}); err != nil {
-			return err
-		}
+	out.Encode(notice{Addr: server.Addr})
+	var q question
+	for in.Decode(&q) == nil {
+		out.Encode(notice{Counters: q.answer()})
 	}
 }

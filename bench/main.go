@@ -17,11 +17,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == serveArgument {
-		if err := serve(); err != nil {
-			fmt.Fprintln(os.Stderr, "bench, as a server:", err)
-			os.Exit(1)
-		}
+	if asProcess() {
 		return
 	}
 	if err := bench(os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
@@ -86,7 +82,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 
 // plan is what the options ask for.
 func (o options) plan(errs io.Writer) (*plan, error) {
-	p := &plan{rounds: o.rounds, told: errs, wire: true, settings: settings{duration: o.duration, warm: warmUp}}
+	p := &plan{rounds: o.rounds, run: executeApart, told: errs, wire: true, settings: settings{duration: o.duration, warm: warmUp}}
 	var err error
 	if p.systems, err = chooseSystems(o.systems); err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ type plan struct {
 	works   []workload
 	modes   []mode
 	rounds  int
+	run     func(systems.System, workload, mode, settings) (sample, error)
 	// wire: also count bytes on the wire.
 	wire bool
 	// told hears of runs that failed, as they do.
@@ -64,7 +65,7 @@ func (p *plan) workload(w workload, m mode) []*figure {
 			if f.Missing != "" {
 				continue
 			}
-			found, err := execute(system, w, m, p.settings)
+			found, err := p.run(system, w, m, p.settings)
 			if err == nil {
 				f.samples = append(f.samples, found)
 				continue

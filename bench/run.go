@@ -65,15 +65,18 @@ type run struct {
 // returns.
 func execute(system systems.System, w workload, m mode, s settings) (sample, error) {
 	r := &run{settings: s, system: system, work: w, conf: w.conf(s.certificate, s.key)}
-	var err error
 	if m == oneProcess {
-		server, serveErr := system.Serve(r.conf)
-		if serveErr != nil {
-			return nil, serveErr
+		server, err := system.Serve(r.conf)
+		if err != nil {
+			return nil, err
 		}
 		r.host = localHost{server}
-	} else if r.host, err = startProcess(system.Info().Name, r.conf); err != nil {
-		return nil, err
+	} else {
+		apart, err := serveApart(system.Info().Name, r.conf)
+		if err != nil {
+			return nil, err
+		}
+		r.host = apart
 	}
 	found, err := r.do()
 	r.close()

@@ -111,7 +111,7 @@ func TestARunThatFailsIsToldAndTheOthersGoOn(t *testing.T) {
 	p := &plan{
 		settings: settings{duration: 20 * time.Millisecond, warm: time.Millisecond},
 		systems:  []systems.System{broken{}, good}, works: []workload{echoWork("echo-2", 2, 1, small)},
-		modes: []mode{oneProcess}, rounds: 2, told: &told, bar: &progress{},
+		modes: []mode{oneProcess}, rounds: 2, run: execute, told: &told, bar: &progress{},
 	}
 	var r results
 	p.execute(&r)
@@ -124,7 +124,7 @@ func TestARunThatFailsIsToldAndTheOthersGoOn(t *testing.T) {
 }
 
 func TestAServersProcessEnds(t *testing.T) {
-	h, err := startProcess("raw", systems.Conf{})
+	h, err := serveApart("raw", systems.Conf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +133,24 @@ func TestAServersProcessEnds(t *testing.T) {
 		t.Errorf("%+v, error %v", c, err)
 	}
 	h.close()
-	if state := h.(*processHost).cmd.ProcessState; state == nil || !state.Success() {
+	if state := h.process.cmd.ProcessState; state == nil || !state.Success() {
 		t.Errorf("the process has ended with %v", state)
 	}
-	if _, err := startProcess("nobody", systems.Conf{}); err == nil || !strings.Contains(err.Error(), `no system "nobody"`) {
+	if _, err := serveApart("nobody", systems.Conf{}); err == nil || !strings.Contains(err.Error(), `no system "nobody"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestARunInAProcessOfItsOwn(t *testing.T) {
+	s := settings{duration: 20 * time.Millisecond, warm: time.Millisecond}
+	if _, err := executeApart(broken{}, echoWork("echo-2", 2, 1, small), oneProcess, s); err == nil || err.Error() != `there is no system "broken"` {
+		t.Errorf("error %v", err)
+	}
+	system, err := systems.ByName("nats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := executeApart(system, workload{Kind: pipe, Callers: 2, Conns: 1, Size: small}, twoProcesses, s); err != errNotApplicable {
 		t.Errorf("error %v", err)
 	}
 }
