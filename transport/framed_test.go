@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 // every has one message of each kind and of each shape, by direction.
@@ -62,13 +63,15 @@ func TestFramedCarriesEveryMessage(t *testing.T) {
 		{"to the client", framedServer, framedClient, everyToClient},
 	} {
 		b := encode(test.from(), test.messages...)
-		for how, r := range map[string]io.Reader{
-			"at once":      bytes.NewReader(b),
-			"byte by byte": iotest.OneByteReader(bytes.NewReader(b)),
-			"in halves":    iotest.HalfReader(bytes.NewReader(b)),
+		for how, r := range map[string]*bufio.Reader{
+			"at once":                     bufio.NewReaderSize(bytes.NewReader(b), readBuffer),
+			"byte by byte":                bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(b)), readBuffer),
+			"in halves":                   bufio.NewReaderSize(iotest.HalfReader(bytes.NewReader(b)), readBuffer),
+			"at once, a small buffer":     bufio.NewReaderSize(bytes.NewReader(b), idleBuffer),
+			"in halves of a small buffer": bufio.NewReaderSize(iotest.HalfReader(bytes.NewReader(b)), idleBuffer),
 		} {
 			t.Run(test.name+"/"+how, func(t *testing.T) {
-				got, err := readFrom(test.to(), bufio.NewReaderSize(r, readBuffer))
+				got, err := readFrom(test.to(), r)
 				wantEnd(t, err)
 				if len(got) != len(test.messages) {
 					t.Fatalf("%d messages came, want %d", len(got), len(test.messages))
@@ -86,6 +89,34 @@ func TestFramedCarriesEveryMessage(t *testing.T) {
 		for _, m := range test.messages {
 			if !test.from().Supports(m.Kind) {
 				t.Errorf("%s: kind %d is said not to be supported", test.name, m.Kind)
+			}
+		}
+	}
+}
+
+// What has come whole is told to have, and nothing else; what is longer than the buffer
+// never is.
+func TestFramedAwaits(t *testing.T) {
+	for _, m := range everyToClient {
+		b := encode(framedServer(), m)
+		h, n, err := wire.ParseHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame := n + h.Length // the first of several
+		for come := 0; come <= frame; come += 1 + come/64 {
+			r := bufio.NewReaderSize(bytes.NewReader(b[:come]), readBuffer)
+			whole, err := framedClient().(awaiter).await(r)
+			switch {
+			case frame > readBuffer && come >= n:
+				if whole || err != nil {
+					t.Errorf("%d bytes of %d of a long message: %v, %v", come, frame, whole, err)
+				}
+			case whole != (come == frame), !whole && err == nil, come == 0 && err != io.EOF, come > 0 && !whole && err != io.ErrUnexpectedEOF:
+				t.Errorf("%d bytes of %d: %v, %v", come, frame, whole, err)
+			}
+			if rest, _ := io.ReadAll(r); !bytes.Equal(rest, b[:come]) {
+				t.Fatalf("%d bytes of %d: something was taken", come, frame)
 			}
 		}
 	}
