@@ -9,17 +9,16 @@ func (m *model) dials(s *state, server uint8) bool {
 	if s.conn != 0 || i < 0 || !waits && s.slots == [slots]clientSlot{} {
 		return false
 	}
-	if !s.opened {
-		if s.epoch = 0; s.session == 0 || !m.lacks(n1) {
-			s.session++
-		}
+	if s.epoch > 0 {
+		s.epoch++
+	} else if s.session == 0 || !m.lacks(n1) {
+		s.session++
 	}
-	s.epoch++
 	s.conn = uint8(i) + 1
 	c := &s.conns[i]
-	*c = conn{number: s.conn, server: server, session: s.session, epoch: s.epoch, written: 1}
+	*c = conn{number: s.conn, server: server, session: s.session, epoch: max(1, s.epoch), written: 1}
 	c.send(&c.up, message{kind: hello})
-	return m.say("the client dials server %d, connection %d: session %d, epoch %d", server+1, s.conn, s.session, s.epoch)
+	return m.say("the client dials server %d, connection %d: session %d, epoch %d", server+1, c.number, c.session, c.epoch)
 }
 
 // begins sends the next command on the lowest free slot.
@@ -35,12 +34,11 @@ func (m *model) begins(s *state, _ uint8) bool {
 	if f.outcome = open; f.id[0] == 0 || m.lacks(n10id) {
 		f.id = [2]uint8{s.session, s.seq}
 	}
-	m.say("the client sends command %d on slot %d, Seq %d", x.command, i, s.seq)
 	m.sends(s, uint8(i))
 	if m.lacks(s6lock) && s.fates[next].outcome == succeeded {
 		s.up(uint8(i), message{kind: cancel}) // of the one before
 	}
-	return true
+	return m.say("the client sends command %d on slot %d, Seq %d", x.command, i, s.seq)
 }
 
 // sends appends the command of a slot, or its first piece. It has credit for one result.
@@ -51,7 +49,7 @@ func (m *model) sends(s *state, i uint8) {
 		frame.seq = x.seq
 	}
 	c.lastUp = x.seq
-	x.piece, x.unseen, x.inputs = frame.more, false, 0
+	x.piece, x.unseen = frame.more, false
 	s.up(i, frame)
 }
 
@@ -67,17 +65,15 @@ func (s *state) up(i uint8, frame message) {
 // sendsAgain sends a command that the server has not seen, or frees its slot.
 func (m *model) sendsAgain(s *state, i uint8) bool {
 	x := &s.slots[i]
-	switch {
-	case !s.attached || !x.unseen || m.lacks(l8) || x.canceled && m.lacks(l8cancel):
+	if !s.attached || !x.unseen || m.lacks(l8) || x.canceled && m.lacks(l8cancel) {
 		return false
-	case x.canceled:
-		m.say("the slot of command %d, which nobody wants, is free", x.command)
-		*x = clientSlot{}
-	default:
-		m.say("the client sends command %d again", x.command)
-		m.sends(s, i)
 	}
-	return true
+	if x.canceled {
+		*x = clientSlot{}
+		return m.say("slot %d is free: nobody wants its command", i)
+	}
+	m.sends(s, i)
+	return m.say("the client sends command %d again", x.command)
 }
 
 // sendsPiece sends the last piece of a command, if it is still to be sent.
@@ -189,7 +185,7 @@ func (m *model) clientReads(s *state, i uint8) bool {
 
 // attaches makes the connection that for new commands, and lists the open slots.
 func (m *model) attaches(s *state, c *conn) {
-	s.opened, s.attached = true, true
+	s.epoch, s.attached = c.epoch, true
 	if c.epoch == 1 {
 		return // none is open
 	}
@@ -240,8 +236,7 @@ func (m *model) loses(s *state) {
 			f.outcome = unknown
 		}
 	}
-	s.slots = [slots]clientSlot{}
-	s.opened = false
+	s.epoch, s.slots = 0, [slots]clientSlot{}
 }
 
 // hears takes a frame about an open command.

@@ -2,11 +2,10 @@ package main
 
 // released is how many results of the command are not kept any more.
 func (r *record) released(m *model) uint8 {
-	n := max(r.acked, r.credited)
 	if m.lacks(q1) {
-		n = r.acked + r.credited
+		return min(r.acked+r.credited, r.sent)
 	}
-	return min(n, r.sent)
+	return min(max(r.acked, r.credited), r.sent)
 }
 
 // serverReads takes the next message of a connection.
@@ -18,8 +17,7 @@ func (m *model) serverReads(s *state, i uint8, reject bool) bool {
 	c.written--
 	frame, x := c.up.pop(), &s.sessions[c.session-1]
 	r := &x.records[frame.slot]
-	early := x.conn == c.number && !c.listed && frame.kind != list
-	m.judge(!early, "a correct client is disconnected: a frame came before the list")
+	m.judge(x.conn != c.number || c.listed || frame.kind == list, "a correct client is disconnected: a frame came before the list")
 	switch {
 	case frame.kind == hello:
 		m.greets(s, c)
@@ -217,8 +215,7 @@ func (m *model) takes(s *state, c *conn, r *record, frame message, reject bool) 
 
 // takesRest takes the last piece of a command.
 func (m *model) takesRest(s *state, c *conn, r *record, frame message) {
-	its := frame.command == r.partial && frame.kind != command
-	m.judge(its, "command %d is taken for the rest of command %d", frame.command, r.partial)
+	m.judge(frame.kind == piece && frame.command == r.partial, "command %d is taken for the rest of command %d", frame.command, r.partial)
 	frame.seq, r.partial, r.began = r.began, 0, 0
 	switch {
 	case frame.seq == 0: // it is dropped

@@ -114,8 +114,8 @@ type clientSlot struct {
 	seq      uint8
 	got      uint8 // results that have come
 	taken    uint8 // that the user took: each gives credit for another
-	listed   bool  // the answer is to come
-	unseen   bool  // the answer has come
+	listed   bool  // and the answer is to come
+	unseen   bool  // by the server, as its answer says
 	canceled bool
 	wrote    bool  // its first frame has left
 	piece    bool  // the last one is to be sent
@@ -163,11 +163,10 @@ type state struct {
 	conn     uint8 // of the client
 	attached bool  // new commands may go over it
 	session  uint8 // the last that there was
-	opened   bool  // its opening was answered
-	epoch    uint8
+	epoch    uint8 // 0: its opening was not answered
 	seq      uint8 // of the last command
 	slots    [slots]clientSlot
-	fates    [1 + commands]fate // the first is that of none
+	fates    [1 + commands]fate // the first is no command's
 	conns    [conns]conn
 	sessions [sessions]session
 	budget
