@@ -37,7 +37,7 @@ type options struct {
 // Of a quick run: what fits into half a minute.
 const (
 	quickRounds   = 1
-	quickDuration = 100 * time.Millisecond
+	quickDuration = 150 * time.Millisecond
 	quickWarm     = 50 * time.Millisecond
 	warmUp        = 200 * time.Millisecond
 )
