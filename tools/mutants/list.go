@@ -254,4 +254,9 @@ var mutants = []mutant{
 		"	result, err = s.link.client.decode(s.cmd, &s.body)",
 		"	s.link.client.memory.pool.Put(owned)\n	result, err = s.link.client.decode(s.cmd, &s.body)",
 	},
+	{
+		"credit grows in a session", "client/results.go",
+		`	if s.link.session == nil && 2*s.window`,
+		`	if 2*s.window`,
+	},
 }
