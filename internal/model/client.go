@@ -222,11 +222,9 @@ func (m *model) isAnswered(s *state, c *conn) {
 func (m *model) loses(s *state) {
 	m.judge(s.sessions[s.session-1].gone, "session %d is told to be lost, and nothing has happened to it", s.session)
 	for _, x := range s.slots {
-		if x.command == 0 || x.canceled {
-			continue
-		}
 		f, idempotent := &s.fates[x.command], m.programs[x.command].idempotent
 		switch {
+		case x.command == 0, x.canceled: // nobody waits for it
 		case !x.wrote:
 			f.outcome = waiting // it never left: it goes out in the next session
 		case idempotent && (x.got == 0 || m.lacks(n10)) || m.lacks(n10any):

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"hash/maphash"
-	"io"
 )
 
 // place is how a state was reached first: by a step from an earlier one.
@@ -82,10 +81,10 @@ func (e *explorer) retrace(at uint32) {
 	e.steps[e.places[at].step](&e.next)
 }
 
-// print writes what is wrong, and how that comes.
-func (e *explorer) print(w io.Writer) {
+// report tells how it comes to what is wrong.
+func (e *explorer) report() (lines string) {
 	for i, event := range e.events {
-		fmt.Fprintf(w, "    %3d  %s\n", i+1, event)
+		lines += fmt.Sprintf("    %3d  %s\n", i+1, event)
 	}
-	fmt.Fprintf(w, "         %s\n", e.fault)
+	return lines + "         " + e.fault
 }

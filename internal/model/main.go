@@ -62,17 +62,14 @@ func run(w io.Writer, list []scenario, matches *regexp.Regexp, limit int) (wrong
 		begin, verdict := time.Now(), "all is well"
 		e := explore(x, limit, nil)
 		states += len(e.places)
-		if len(e.further) > 0 {
+		switch {
+		case e.fault != "":
+			wrong++
+			verdict = "this is wrong:\n" + e.report()
+		case len(e.further) > 0:
 			verdict = "all is well as far as that; there are more"
 		}
-		if e.fault != "" {
-			verdict = "this is wrong:"
-		}
 		fmt.Fprintf(w, "with every rule: %-12s %10d states, %2d steps, %5.1f s  %s\n", x.name, len(e.places), e.depth, time.Since(begin).Seconds(), verdict)
-		if e.fault != "" {
-			wrong++
-			e.print(w)
-		}
 	}
 	for _, r := range rules {
 		if !matches.MatchString(r.name) {
@@ -81,12 +78,11 @@ func run(w io.Writer, list []scenario, matches *regexp.Regexp, limit int) (wrong
 		tried++
 		e := explore(scenarioNamed(r.scenario), limit, r)
 		states += len(e.places)
-		fmt.Fprintf(w, "\nwithout %s (%s): %s\n", r.name, r.scenario, r.says)
 		if e.fault == "" {
 			wrong++
 			e.fault = "NOTHING goes wrong"
 		}
-		e.print(w)
+		fmt.Fprintf(w, "\nwithout %s (%s): %s\n%s\n", r.name, r.scenario, r.says, e.report())
 	}
 	fmt.Fprintf(w, "\n%d scenarios, %d rules left out, %d states, %.0f s\n", len(list), tried, states, time.Since(begin).Seconds())
 	return wrong
