@@ -3,6 +3,7 @@ package systems
 import (
 	"context"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/lesismal/arpc"
@@ -19,8 +20,11 @@ func (arpcSystem) Info() Info {
 
 const arpcMethod = "/echo"
 
+// quietArpc keeps arpc's log, which is one for all, off the output.
+var quietArpc = sync.OnceFunc(func() { log.SetLevel(log.LevelNone) })
+
 func (arpcSystem) Serve(conf Conf) (*Server, error) {
-	log.SetLevel(log.LevelNone)
+	quietArpc()
 	listener, err := listen(conf)
 	if err != nil {
 		return nil, err
@@ -35,8 +39,16 @@ func (arpcSystem) Serve(conf Conf) (*Server, error) {
 		}
 		ctx.Write(ctx.Body())
 	}, conf.Sleep > 0)
-	go s.Serve(listener)
-	return &Server{Addr: listener.Addr().String(), close: func() { s.Stop() }}, nil
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Serve(listener)
+	}()
+	// Without its listener the server stops by itself; its Stop would not wait for that.
+	return &Server{Addr: listener.Addr().String(), close: func() {
+		listener.Close()
+		<-ended
+	}}, nil
 }
 
 func limit(handler arpc.Handler, conf Conf) {
@@ -46,7 +58,7 @@ func limit(handler arpc.Handler, conf Conf) {
 }
 
 func (arpcSystem) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
-	log.SetLevel(log.LevelNone)
+	quietArpc()
 	handler := arpc.NewHandler()
 	limit(handler, conf)
 	client, err := arpc.NewClient(func() (net.Conn, error) { return dial(ctx, addr, conf) }, handler)

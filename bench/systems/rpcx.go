@@ -2,6 +2,7 @@ package systems
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/smallnest/rpcx/client"
@@ -18,8 +19,11 @@ func (rpcxSystem) Info() Info {
 	return Info{Name: "rpcx", Kind: Peer, Module: "github.com/smallnest/rpcx"}
 }
 
+// quietRPCX keeps rpcx's log, which is one for all, off the output.
+var quietRPCX = sync.OnceFunc(log.SetDummyLogger)
+
 func (rpcxSystem) Serve(conf Conf) (*Server, error) {
-	log.SetDummyLogger()
+	quietRPCX()
 	listener, err := listen(conf)
 	if err != nil {
 		return nil, err
@@ -36,7 +40,7 @@ func (rpcxSystem) Serve(conf Conf) (*Server, error) {
 }
 
 func (rpcxSystem) Dial(_ context.Context, addr string, conf Conf) (Conn, error) {
-	log.SetDummyLogger()
+	quietRPCX()
 	option := client.DefaultOption
 	option.SerializeType = protocol.SerializeNone
 	option.ConnectTimeout = 10 * time.Second
