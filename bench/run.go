@@ -243,7 +243,14 @@ func (r *run) measure(l *load, workers []func() error) (sample, error) {
 			return nil, errors.Join(err, fmt.Errorf("%d of %d callers still wait for an answer after %v", running, len(workers), stopTime))
 		}
 	}
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	// Only now have the calls been counted that were under way at the end.
+	if quantiles, ok := l.latencies.quantiles(0.5, 0.99, 0.999); ok {
+		found[median], found[high], found[highest] = quantiles[0], quantiles[1], quantiles[2]
+	}
+	return found, nil
 }
 
 // between takes all counters at two moments, and what lies between.
@@ -265,21 +272,20 @@ func (r *run) between(l *load, pause func(time.Duration) error) (sample, error) 
 	if err != nil {
 		return nil, err
 	}
+	if ops == 0 && r.work.Kind == beside {
+		return sample{opsPerSecond: 0}, nil // they all wait for the large one
+	}
 	if ops == 0 {
 		return nil, fmt.Errorf("no call was answered within %v", r.duration)
 	}
 	used := after.minus(before)
-	found := sample{
+	return sample{
 		opsPerSecond: ops / elapsed.Seconds(),
 		allocs:       float64(used.Allocs) / ops,
 		allocated:    float64(used.Bytes) / ops,
 		cpu:          float64(used.CPU.Nanoseconds()) / 1e3 / ops,
 		writes:       float64(used.Writes) / ops,
-	}
-	if quantiles, ok := l.latencies.quantiles(0.5, 0.99, 0.999); ok {
-		found[median], found[high], found[highest] = quantiles[0], quantiles[1], quantiles[2]
-	}
-	return found, nil
+	}, nil
 }
 
 // count is what both processes have used.
