@@ -94,7 +94,7 @@ func (r *results) draw(d drawing, m mode) ([]byte, error) {
 		option.SeriesList[i].Label.ValueFormatter = format
 	}
 	painter := charts.NewPainter(charts.PainterOptions{
-		OutputFormat: charts.ChartOutputSVG, Width: 860, Height: 150 + len(names)*(14+16*len(d.works)),
+		OutputFormat: charts.ChartOutputSVG, Width: 960, Height: 150 + len(names)*(14+16*len(d.works)),
 	})
 	if err := painter.BarChart(option); err != nil {
 		return nil, err

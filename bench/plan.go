@@ -111,11 +111,11 @@ func (w workload) text() string {
 	}
 	switch w.Kind {
 	case echo:
-		fmt.Fprintf(&b, "%d callers on %s, %s there and back", w.Callers, conns, bytesText(w.Size))
+		fmt.Fprintf(&b, "%s on %s, %s there and back", number(w.Callers, "caller"), conns, bytesText(w.Size))
 	case pipe:
 		fmt.Fprintf(&b, "%d calls open from one goroutine, %s there and back", w.Callers, bytesText(w.Size))
 	case stream:
-		fmt.Fprintf(&b, "%d streams of %d results of %s on %s; an operation is a result", w.Callers, w.Results, bytesText(w.Size), conns)
+		fmt.Fprintf(&b, "%s of %d results of %s on %s; an operation is a result", number(w.Callers, "stream"), w.Results, bytesText(w.Size), conns)
 	case burst:
 		fmt.Fprintf(&b, "%d calls at once on %s, whose handler sleeps for %v", w.Callers, conns, w.Sleep)
 	case idle:
@@ -132,6 +132,13 @@ func (w workload) text() string {
 		b.WriteString(", TLS")
 	}
 	return b.String()
+}
+
+func number(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func bytesText(n int) string {
@@ -198,7 +205,7 @@ func choose(all []workload, names string) ([]workload, error) {
 	return chosen, nil
 }
 
-// allSystems returns the systems whose names are listed; none listed: all.
+// chooseSystems returns the systems whose names are listed; none listed: all.
 func chooseSystems(names string) ([]systems.System, error) {
 	if names == "" {
 		return systems.All(), nil

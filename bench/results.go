@@ -158,7 +158,7 @@ func (r *results) save(folder, name string) error {
 	return os.WriteFile(filepath.Join(folder, name), append(data, '\n'), 0o644)
 }
 
-// metrics returns the names of all metrics that the figures have.
+// metricsOf returns the names of all metrics that the figures have.
 func metricsOf(figures []*figure) map[string]bool {
 	found := map[string]bool{}
 	for _, f := range figures {
