@@ -130,7 +130,7 @@ func (rawBatch) Serve(conf Conf) (*Server, error) {
 			if _, err := writer.Write(frame); err != nil {
 				return
 			}
-			if reader.Buffered() > 0 {
+			if hasFrame(reader) {
 				continue
 			}
 			if err := writer.Flush(); err != nil {
@@ -138,6 +138,16 @@ func (rawBatch) Serve(conf Conf) (*Server, error) {
 			}
 		}
 	})
+}
+
+// hasFrame tells whether a whole frame can be read without waiting for the connection.
+func hasFrame(reader *bufio.Reader) bool {
+	buffered := reader.Buffered()
+	if buffered < frameHeader {
+		return false
+	}
+	header, err := reader.Peek(frameHeader)
+	return err == nil && buffered >= frameHeader+int(binary.LittleEndian.Uint32(header))
 }
 
 func (rawBatch) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
@@ -177,7 +187,7 @@ func (c *rawBatchConn) Window(flow Flow, size int) error {
 				return err
 			}
 			answered++
-			if reader.Buffered() == 0 {
+			if !hasFrame(reader) {
 				free <- answered
 				answered = 0
 			}
