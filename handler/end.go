@@ -50,6 +50,7 @@ type told struct {
 	conn  *transport.Conn
 	flush bool
 	err   error
+	soon  bool // in a goroutine of its own: more results are likely to follow
 }
 
 // endLocked appends the failure that ends the command, unless it has ended already.
@@ -74,13 +75,16 @@ func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 		return told{conn: conn, err: failure}
 	}
 	flush, err := conn.Append(&transport.Message{Kind: transport.Failure, Slot: x.slot, Err: failure})
-	return told{conn, flush, err}
+	return told{conn: conn, flush: flush, err: err}
 }
 
 // tell does what remains to be done. Where the wire has no failures the connection
 // ends instead.
 func (x *command[T]) tell(t told) {
-	if t.flush {
+	switch {
+	case t.flush && t.soon:
+		t.conn.FlushSoon()
+	case t.flush:
 		t.conn.Flush(x.session.crowd())
 	}
 	if t.err != nil {

@@ -80,6 +80,7 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 	}
 	t := x.keep(item)
 	x.mu.Unlock()
+	t.soon = !last
 	x.tell(t)
 	return nil
 }

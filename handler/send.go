@@ -153,7 +153,10 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	crowd := flush && x.session.crowd()
 	x.flushed = x.flushed || crowd
 	x.mu.Unlock()
-	if flush {
+	switch {
+	case flush && !last:
+		conn.FlushSoon() // more results are likely to follow
+	case flush:
 		conn.Flush(crowd)
 	}
 	if large {
