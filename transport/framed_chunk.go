@@ -3,7 +3,6 @@ package transport
 import (
 	"bufio"
 	"io"
-	"slices"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/wire"
@@ -46,6 +45,20 @@ func (f *framed) drop(p *partial, m *Message, err *base.Error) (tell bool) {
 	return p.m.Kind != Result
 }
 
+// grow makes the body n bytes long. Its memory grows with what has come, not with what was
+// declared: by as much again three times over, until an eighth has come, and then to the
+// whole. So little is copied, which would hold up the connection's other messages.
+func (p *partial) grow(n int) {
+	if n > cap(p.body) {
+		room := min(4*n, p.total)
+		if n >= p.total/8 {
+			room = p.total
+		}
+		p.body = append(make([]byte, 0, room), p.body...)
+	}
+	p.body = p.body[:n]
+}
+
 // readChunk reads a further chunk. At the last, p.m is the message, unless
 // nobody is to hear of it any more.
 func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell bool, err error) {
@@ -59,9 +72,8 @@ func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell boo
 	if p.dropped {
 		_, err = r.Discard(h.Length)
 	} else {
-		// The buffer grows with what has come, never with what was only declared.
 		have := len(p.body)
-		p.body = slices.Grow(p.body, h.Length)[:have+h.Length]
+		p.grow(have + h.Length)
 		_, err = io.ReadFull(r, p.body[have:])
 	}
 	if err != nil {
