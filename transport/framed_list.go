@@ -50,7 +50,7 @@ func (f *framed) parseList(h wire.Header, payload []byte, m *Message) (ready boo
 	if h.Flags&wire.FlagLast == 0 {
 		return false, nil
 	}
-	m.Slots, f.list = f.list, nil
+	m.Slot, m.Slots, f.list = 0, f.list, nil // the slot of the frame says nothing
 	return true, nil
 }
 
