@@ -32,6 +32,7 @@ type link[T any] struct {
 	asked       int                // how many slots that has
 
 	reading reading           // who reads conn
+	lends   bool              // conn may be lent to callers
 	message transport.Message // the one that was read last; of who reads
 
 	table atomic.Pointer[[]*slot[T]] // by index; replaced when it grows
@@ -79,6 +80,7 @@ func (l *link[T]) use(conn *transport.Conn) {
 	conf := l.client.conf
 	l.since = time.Now()
 	l.conn.Store(conn)
+	l.lends = conn.CanAwait()
 	if conf.KeepaliveTime > 0 && conf.KeepaliveIntvl > 0 {
 		l.stopKeepalive = delegate.Keepalive(conn, conf.KeepaliveTime, conf.KeepaliveIntvl, func() bool { return !l.isIdle() })
 	}

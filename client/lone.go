@@ -36,13 +36,14 @@ const (
 )
 
 // lend lets callers read conn until the role comes back. It returns at once if a command
-// is open; that of the last message has ended, but its slot may not be free yet. It is called by the link's goroutine.
+// is open; that of the last message has ended, but its slot may not be free yet. It is
+// called by the link's goroutine.
 func (l *link[T]) lend(conn *transport.Conn) {
 	r := &l.reading
 	r.mu.Lock()
 	r.calls = 0
 	r.by.Store(byNobody) // from now on whoever opens a command sees it
-	if n := l.openSlots(); n > 1 || n == 1 && l.lookup(l.message.Slot).unlock() {
+	if n := l.openSlots(); n > 1 || n == 1 && !l.isOver(l.message.Slot) {
 		r.by.Store(byLink)
 		r.mu.Unlock()
 		return
@@ -76,6 +77,18 @@ func (l *link[T]) lend(conn *transport.Conn) {
 	}
 }
 
+// isOver tells whether a slot is taken by a command that has ended.
+func (l *link[T]) isOver(index int) bool {
+	table := *l.table.Load()
+	if index < 0 || index >= len(table) {
+		return false // the server has made it up
+	}
+	s := table[index]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq.Load() != 0 && s.ended
+}
+
 // takeBack gives the role to the link's goroutine, if nobody has it.
 func (l *link[T]) takeBack() bool {
 	r := &l.reading
@@ -101,7 +114,7 @@ func (l *link[T]) beRead() {
 
 // readOwn has the slot's owner read until something has come for it, or its ctx or time
 // has ended. It returns true if something has come, and does nothing where others read.
-func (s *slot[T]) readOwn(ctx context.Context) bool {
+func (s *slot[T]) readOwn(ctx context.Context) (came bool) {
 	l := s.link
 	r := &l.reading
 	if r.by.Load() == byLink {
@@ -119,15 +132,24 @@ func (s *slot[T]) readOwn(ctx context.Context) bool {
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, s.kick)()
 	}
-	conn := l.conn.Load()
-	came, ended := s.hasCome()
+	conn, ended := l.conn.Load(), false
+	defer func() { s.stopReading(conn, ended) }() // also if the user's Logger panics
+	came, ended = s.hasCome()
 	for !came && conn.Await() {
 		if err := l.receive(conn); err != nil {
 			break // the link's goroutine finds the connection ended
 		}
 		came, ended = s.hasCome()
 	}
+	return came
+}
+
+// stopReading is the end of readOwn.
+func (s *slot[T]) stopReading(conn *transport.Conn, ended bool) {
+	l := s.link
+	r := &l.reading
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.kicked {
 		r.kicked = false
 		conn.Unkick()
@@ -135,12 +157,10 @@ func (s *slot[T]) readOwn(ctx context.Context) bool {
 	r.slot = nil
 	// Set first: who opens a command from now on reads itself, who did before counts.
 	r.by.Store(byNobody)
-	if !ended || conn.Unread() || l.openSlots() > 1 {
+	if !ended || conn.Unread() || l.openSlots() > 1 || conn.Err() != nil {
 		r.by.Store(byLink)
 		r.wake <- struct{}{}
 	}
-	r.mu.Unlock()
-	return came
 }
 
 // kickNow stops the slot's owner, if it reads.

@@ -3,12 +3,17 @@ package client_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -262,6 +267,156 @@ func TestTheEndIsNoticedWithoutACall(t *testing.T) {
 		}
 		if !errors.Is(c.Err(), base.ErrConnLost) {
 			t.Errorf("got %v", c.Err())
+		}
+	})
+}
+
+// lateConn, once told to, hands out what it has read only when it was closed: the answer
+// comes at the moment at which the connection is given up.
+type lateConn struct {
+	net.Conn
+	hold   atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *lateConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && c.hold.Load() {
+		<-c.closed
+		time.Sleep(time.Millisecond)
+	}
+	return n, err
+}
+
+func (c *lateConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// alone makes the calls after which c's callers read their answers themselves.
+func alone(t *testing.T, c *client.Client[receiver], p *peer) {
+	t.Helper()
+	for n := range 5 {
+		done := start(t.Context(), c, command{N: n})
+		p.answer(p.expect(kindCommand).Slot, n)
+		if o := <-done; o.err != nil || o.n != n {
+			t.Errorf("got %v", o)
+		}
+		synctest.Wait()
+	}
+}
+
+// An answer that comes as the connection is given up ends its call, and the client goes on.
+func TestALoneCallersAnswerIsTheLast(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		pipes := make(chan net.Conn, 2)
+		nc, p := newPipe(t)
+		first := &lateConn{Conn: nc, closed: make(chan struct{})}
+		pipes <- first
+		go p.hello(wire.ServerHello{})
+		c := redial(t, func(context.Context) (net.Conn, error) { return <-pipes, nil },
+			client.Conf{KeepaliveTime: 50 * time.Millisecond, KeepaliveIntvl: 50 * time.Millisecond})
+		alone(t, c, p)
+		if !client.ReadByCallers(c) {
+			t.Error("the link's goroutine still reads")
+		}
+		first.hold.Store(true)
+		done := start(t.Context(), c, command{N: 7})
+		p.answer(p.expect(kindCommand).Slot, 7)
+		if o := <-done; o.err != nil || o.n != 7 {
+			t.Errorf("the last answer: %v", o)
+		}
+		second, p2 := newPipe(t)
+		pipes <- second
+		go func() {
+			p2.hello(wire.ServerHello{})
+			p2.answer(p2.expect(kindCommand).Slot, 8)
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := c.Do(ctx, command{N: 8}); err != nil {
+			t.Errorf("the client never connects again: %v", err)
+		}
+	})
+}
+
+// The end of a lone caller's ctx ends its wait and nothing else, also in the middle of a
+// result that comes in small pieces.
+func TestALoneCallerBetweenPieces(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		done := start(ctx, c, command{N: 7})
+		slot := p.expect(kindCommand).Slot
+		body := encodeResult(result{N: 7, Last: true, Body: make([]byte, 40)})
+		p.send(kindResult, wire.FlagMore|wire.FlagLast, slot, append(wire.AppendUvarint(nil, uint64(len(body))), body[:10]...))
+		want(t, (<-done).err, base.Unknown, base.ErrDeadline)
+		synctest.Wait()
+		if c.Err() != nil {
+			t.Errorf("the end of one call's ctx has ended the connection: %v", c.Err())
+		}
+	})
+}
+
+// noDeadlines is a net.Conn as some tunnels are.
+type noDeadlines struct{ net.Conn }
+
+var errNoDeadlines = errors.New("deadlines are not supported")
+
+func (noDeadlines) SetDeadline(time.Time) error      { return errNoDeadlines }
+func (noDeadlines) SetReadDeadline(time.Time) error  { return errNoDeadlines }
+func (noDeadlines) SetWriteDeadline(time.Time) error { return errNoDeadlines }
+
+// Where no deadline ends a Read, callers do not read: their ctx could not end it.
+func TestNobodyReadsWhatCantBeLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		nc, far := memnet.Pipe()
+		p := onConn(t, far)
+		go p.hello(wire.ServerHello{})
+		c := over(t, noDeadlines{nc}, codec{}, client.Conf{})
+		alone(t, c, p)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		done := start(ctx, c, command{N: 7})
+		p.expect(kindCommand)
+		want(t, (<-done).err, base.Unknown, base.ErrDeadline)
+		took(t, begin, 100*time.Millisecond)
+	})
+}
+
+// panicky is a log that panics on what is out of the ordinary.
+type panicky struct{ slog.Handler }
+
+func (panicky) Enabled(context.Context, slog.Level) bool { return true }
+
+func (panicky) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		panic("log: " + r.Message)
+	}
+	return nil
+}
+
+// A Logger that panics in a caller that reads does not leave the connection unread.
+func TestALoneCallersLoggerPanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{Logger: slog.New(panicky{slog.DiscardHandler})})
+		over := make(chan any)
+		go func() {
+			defer func() { over <- recover() }()
+			c.Do(t.Context(), command{N: 1})
+		}()
+		p.expect(kindCommand)
+		p.send(kindResult, wire.FlagLast, 5, encodeResult(result{N: 7, Last: true})) // for no open command
+		if <-over == nil {
+			t.Error("it has not panicked: this test shows nothing")
+		}
+		done := start(t.Context(), c, command{N: 2})
+		p.answer(p.expect(kindCommand).Slot, 2)
+		if o := <-done; o.err != nil || o.n != 2 {
+			t.Errorf("the next call: %v", o)
 		}
 	})
 }

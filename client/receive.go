@@ -12,7 +12,7 @@ func (l *link[T]) read(conn *transport.Conn) (reason error) {
 		if reason = l.receive(conn); reason != nil {
 			return reason
 		}
-		if !conn.CanAwait() || conn.Unread() || !l.wasLone() {
+		if !l.lends || conn.Unread() || !l.wasLone() {
 			lone = 0
 		} else if lone++; lone >= loneAfter {
 			l.lend(conn)

@@ -38,7 +38,8 @@ const (
 // leader's.
 type role struct {
 	conn   *transport.Conn
-	follow func() // has another goroutine lead
+	follow func()       // has another goroutine lead
+	now    func() int64 // the watchdog's clock
 
 	// busy is when the leader began to run a command, in nanoseconds of the
 	// watchdog's clock, and never twice the same; 0: it runs none. Who sets it
@@ -66,7 +67,16 @@ func (t turn) end() bool { return t.role != nil && t.role.busy.CompareAndSwap(t.
 // pass hands the role to another goroutine, if the turn has not ended.
 func (t turn) pass() {
 	if t.end() {
+		t.role.charge(t)
 		t.role.follow()
+	}
+}
+
+// charge adds what a turn has taken that has just been ended by its command.
+func (r *role) charge(t turn) {
+	r.clock = max(r.clock, r.now())
+	if took := time.Duration(r.clock - t.began); took > switchCost {
+		r.owe(min(took, maxDebt))
 	}
 }
 
@@ -95,8 +105,11 @@ func (c *Conn[T]) lead() {
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
 		now = c.begin()
-		if !x.run(now) && !now.end() {
-			return
+		if !x.run(now) {
+			if !now.end() {
+				return
+			}
+			c.charge(now) // it was not run, or has panicked
 		}
 	}
 }

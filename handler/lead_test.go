@@ -1,6 +1,7 @@
 package handler_test
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/handler"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -184,4 +186,54 @@ func TestTheLossIsNoticedMeanwhile(t *testing.T) {
 			t.Error("the command runs on")
 		}
 	})
+}
+
+// However a turn ends, its time counts: many commands that have come together, and end so,
+// hold up one behind them for a moment only.
+func TestWhatATurnTakesCounts(t *testing.T) {
+	const each = 45 * time.Microsecond
+	for name, end := range map[string]func() (base.Cmd[World], error){
+		"a result": func() (base.Cmd[World], error) {
+			return cmd{"", func(c call) error { time.Sleep(each); return c.last("x") }}, nil
+		},
+		"a panic": func() (base.Cmd[World], error) {
+			return cmd{"", func(c call) error { time.Sleep(each); panic("x") }}, nil
+		},
+		"Goexit": func() (base.Cmd[World], error) {
+			return cmd{"", func(c call) error { time.Sleep(each); runtime.Goexit(); return nil }}, nil
+		},
+		"a body that is refused": func() (base.Cmd[World], error) { time.Sleep(each); return nil, errors.New("no") },
+		"a codec that panics":    func() (base.Cmd[World], error) { time.Sleep(each); panic("no") },
+		"waiting for credit": func() (base.Cmd[World], error) {
+			return cmd{"", func(c call) error {
+				time.Sleep(each)
+				if err := c.send("1"); err != nil {
+					return err
+				}
+				return c.last("2")
+			}}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 1000
+			test(t, commands{"echo": echo}, func(s *setup) {
+				s.conf.MaxInFlight, s.conf.MaxRunning = 1<<15, 1<<15
+				s.conf.OnPanic = func(handler.Panic) {}
+				s.decode = func(string) (base.Cmd[World], error) { return end() }
+			}, func(t *testing.T, s *setup) {
+				var b []byte
+				for slot := range n {
+					b = append(b, frame(wire.KindCommand, 0, slot, make([]byte, 4090))...)
+				}
+				go s.write(append(b, frame(wire.KindCommand, 0, n, []byte("echo"))...))
+				time.Sleep(2*time.Millisecond - 1)
+				synctest.Wait()
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if !slices.Contains(s.heard, fmt.Sprintf("%d: echo.", n)) {
+					t.Errorf("after 2 ms the last command has not been answered, only %d others", len(s.heard))
+				}
+			})
+		})
+	}
 }

@@ -118,7 +118,7 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 // transport memory was given as its Budget. The error is
 // the end of the session, or a newer connection of it.
 func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory *Memory) (*Conn[T], error) {
-	c := &Conn[T]{handler: s.handler, session: s, memory: memory, read: make(chan struct{}), role: role{conn: conn}}
+	c := &Conn[T]{handler: s.handler, session: s, memory: memory, read: make(chan struct{}), role: role{conn: conn, now: s.handler.watchdog.now}}
 	c.follow = func() {
 		conn.Expect()
 		s.handler.pool.follow(c)

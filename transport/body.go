@@ -2,7 +2,8 @@ package transport
 
 import "io"
 
-// Buffer is a Writer in memory: what codecs write bodies to. It never fails.
+// Buffer is a Writer in memory: what codecs write bodies to. It never fails. B is not
+// theirs: its memory is used again.
 type Buffer struct{ B []byte }
 
 // Write appends b.

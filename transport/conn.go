@@ -177,10 +177,11 @@ type awaiter interface {
 	await(r *bufio.Reader) (whole bool, err error)
 }
 
-// CanAwait tells whether Await is of any use.
+// CanAwait tells whether Await is of any use: with this transport, and a net.Conn whose
+// Read a deadline can end. It clears the read deadline.
 func (c *Conn) CanAwait() bool {
 	_, ok := c.transport.(awaiter)
-	return ok
+	return ok && c.nc.SetReadDeadline(time.Time{}) == nil
 }
 
 // Await waits until the next message is there, so that Read will not wait. It returns

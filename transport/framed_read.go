@@ -258,7 +258,8 @@ func (f *framed) await(r *bufio.Reader) (whole bool, err error) {
 		if errors.Is(err, wire.ErrShort) {
 			need = len(b) + 1
 		} else if err != nil || need <= len(b) {
-			return true, nil // Read says what is wrong
+			// Read says what is wrong. It waits for more where a body is in pieces.
+			return err != nil || h.Flags&wire.FlagMore == 0 && len(f.partials) == 0, nil
 		}
 		if need > r.Size() {
 			return false, nil
