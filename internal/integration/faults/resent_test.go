@@ -81,7 +81,8 @@ func resend(t *testing.T, held int, before bool, run func(c *client.Client[*effe
 		time.Sleep(time.Second)
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if stats := s.Stats(); stats.Running != 0 || stats.Breaches != 0 || e.starts[1] != 1 {
+		// A cancel that comes together with its command may be there before that has begun.
+		if stats := s.Stats(); stats.Running != 0 || stats.Breaches != 0 || e.starts[1] > 1 {
 			t.Errorf("the command ran %d times; %+v", e.starts[1], stats)
 		}
 		c.Close()
