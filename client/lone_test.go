@@ -22,14 +22,7 @@ import (
 func newLone(t *testing.T, conf client.Conf) (*client.Client[receiver], *peer) {
 	t.Helper()
 	c, p := newPeer(t, conf)
-	for n := range 5 {
-		done := start(t.Context(), c, command{N: n})
-		p.answer(p.expect(kindCommand).Slot, n)
-		if o := <-done; o.err != nil || o.n != n {
-			t.Errorf("got %v", o)
-		}
-		synctest.Wait()
-	}
+	alone(t, c, p)
 	if !client.ReadByCallers(c) {
 		t.Error("the link's goroutine still reads")
 	}
@@ -39,14 +32,9 @@ func newLone(t *testing.T, conf client.Conf) (*client.Client[receiver], *peer) {
 func TestLoneCallersReadTheirAnswers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := newLone(t, client.Conf{})
-		for n := range 100 {
-			done := start(t.Context(), c, command{N: n})
-			p.answer(p.expect(kindCommand).Slot, n)
-			if o := <-done; o.err != nil || o.n != n {
-				t.Errorf("got %v", o)
-			}
+		for range 20 {
+			alone(t, c, p)
 		}
-		synctest.Wait()
 		if !client.ReadByCallers(c) {
 			t.Error("they do no longer")
 		}
@@ -240,14 +228,7 @@ func TestALoneCallerGivesUp(t *testing.T) {
 			if client.ReadByCallers(c) {
 				t.Error("nobody reads the end of the command")
 			}
-			for n := range 6 {
-				done := start(t.Context(), c, command{N: n})
-				p.answer(p.expect(kindCommand).Slot, n)
-				if o := <-done; o.err != nil || o.n != n {
-					t.Errorf("got %v", o)
-				}
-				synctest.Wait()
-			}
+			alone(t, c, p)
 			if !client.ReadByCallers(c) {
 				t.Error("the link's goroutine reads")
 			}
