@@ -31,7 +31,7 @@ type link[T any] struct {
 	asking      bool               // the server has yet to answer the list; of the reader
 	asked       int                // how many slots that has
 
-	reading reading           // who reads conn
+	reading reading[T]        // who reads conn
 	lends   bool              // conn may be lent to callers
 	message transport.Message // the one that was read last; of who reads
 
@@ -88,7 +88,11 @@ func (l *link[T]) use(conn *transport.Conn) {
 
 // isOpen tells a transport whether a command is open on a slot.
 func (l *link[T]) isOpen(index int) bool {
-	return l.lookup(index).unlock()
+	s := l.lookup(index)
+	if s != nil {
+		s.mu.Unlock()
+	}
+	return s != nil
 }
 
 // decodeStream is for transports that decode themselves: the result on a slot,

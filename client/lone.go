@@ -14,12 +14,12 @@ import (
 // it back when a second command is open, when a call ends in another way than by its
 // answer, and when nobody has called for a while: somebody has to notice what comes
 // unasked, and the end of the connection.
-type reading struct {
+type reading[T any] struct {
 	by   atomic.Int32  // who reads: see below; changed under mu
 	wake chan struct{} // of capacity 1: the link's goroutine has the role
 
 	mu     sync.Mutex // protects what follows; taken before link.mu
-	slot   any        // the caller's that reads
+	slot   *slot[T]   // the caller's that reads; nil: none does
 	kicked bool       // it is to stop
 	calls  int        // that have read since the link's goroutine has looked
 }
@@ -163,12 +163,12 @@ func (s *slot[T]) stopReading(conn *transport.Conn, ended bool) {
 	}
 }
 
-// kickNow stops the slot's owner, if it reads.
-func (s *slot[T]) kickNow() {
+// kick stops the slot's owner, if it reads.
+func (s *slot[T]) kick() {
 	r := &s.link.reading
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.slot == any(s) && !r.kicked {
+	if r.slot == s && !r.kicked {
 		r.kicked = true
 		s.link.conn.Load().Kick()
 	}

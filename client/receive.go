@@ -71,14 +71,6 @@ func (l *link[T]) lookup(index int) *slot[T] {
 	return s
 }
 
-// unlock is for who only wants to know whether lookup has found a slot.
-func (s *slot[T]) unlock() (found bool) {
-	if s != nil {
-		s.mu.Unlock()
-	}
-	return s != nil
-}
-
 // result takes a result.
 func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 	s := l.lookup(m.Slot)

@@ -23,7 +23,6 @@ type slot[T any] struct {
 	index int
 	ready chan struct{} // of capacity 1: something has changed for the owner
 	timer wheel.Timer   // of Conf.Timeout
-	kick  func()        // kickNow
 
 	// Of the caller who took the slot, until the command is sent; message is the
 	// connection's then. scratch keeps the encoded command until the slot is free.
@@ -143,7 +142,6 @@ const keepInbox = 4 << 10
 func newSlot[T any](l *link[T], index int) *slot[T] {
 	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1), window: window}
 	s.timer.Fire = s.expire
-	s.kick = s.kickNow
 	s.in.memory, s.out.memory = &l.client.memory, &l.client.memory
 	return s
 }

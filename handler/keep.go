@@ -79,8 +79,9 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 		x.endInputs()
 	}
 	t := x.keep(item)
-	x.mu.Unlock()
 	t.soon = !last
+	x.flushed = x.flushed || t.flush && last
+	x.mu.Unlock()
 	x.tell(t)
 	return nil
 }
@@ -145,7 +146,6 @@ func (x *command[T]) sendKept() (t told) {
 		}
 		k.sent++
 		t.conn, t.flush = link, t.flush || flush
-		x.flushed = x.flushed || flush
 		if m.Large() { // nothing may overtake it
 			k.sender = &sender{link}
 			go x.sendRest(k.sender, m)

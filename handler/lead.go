@@ -67,24 +67,24 @@ func (t turn) end() bool { return t.role != nil && t.role.busy.CompareAndSwap(t.
 // pass hands the role to another goroutine, if the turn has not ended.
 func (t turn) pass() {
 	if t.end() {
-		t.role.charge(t)
+		t.charge(t.role.now())
 		t.role.follow()
 	}
 }
 
-// charge adds what a turn has taken that has just been ended by its command.
-func (r *role) charge(t turn) {
-	r.clock = max(r.clock, r.now())
-	if took := time.Duration(r.clock - t.began); took > switchCost {
-		r.owe(min(took, maxDebt))
+// charge counts what the turn has taken, which has just been ended. It is the leader's.
+func (t turn) charge(now int64) {
+	t.role.clock = max(t.role.clock, now) // that of turns never goes back
+	if took := time.Duration(now - t.began); took > switchCost {
+		t.role.owe(min(took, maxDebt))
 	}
 }
 
 // lead reads the connection, and runs what comes, until another goroutine has taken
 // the role over, or the connection has ended.
 func (c *Conn[T]) lead() {
-	var now turn
-	defer func() { now.pass() }() // where a command has ended this goroutine
+	var current turn
+	defer func() { current.pass() }() // where a command has ended this goroutine
 	for {
 		c.yield()
 		if err := c.conn.Read(&c.message); err != nil {
@@ -104,14 +104,25 @@ func (c *Conn[T]) lead() {
 			return
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
-		now = c.begin()
-		if !x.run(now) {
-			if !now.end() {
-				return
-			}
-			c.charge(now) // it was not run, or has panicked
+		current = c.begin()
+		if cmd := x.run(current); !c.over(current, cmd) {
+			return
 		}
 	}
+}
+
+// over ends the turn of a command that has been run, and notes how long that took: of its
+// type, too, where cmd is not nil. It returns true if the caller is still the leader.
+func (c *Conn[T]) over(t turn, cmd base.Cmd[T]) (leads bool) {
+	leads = t.end()
+	now := c.now()
+	if cmd != nil {
+		c.handler.paces.ran(cmd, time.Duration(now-t.began), !leads)
+	}
+	if leads {
+		t.charge(now)
+	}
+	return leads
 }
 
 // yield lets other goroutines run from time to time, between two commands: else the
@@ -119,7 +130,7 @@ func (c *Conn[T]) lead() {
 func (c *Conn[T]) yield() {
 	if c.clock-c.yielded > int64(yieldEvery) {
 		runtime.Gosched()
-		c.clock = c.handler.watchdog.now()
+		c.clock = c.now()
 		c.yielded = c.clock
 	}
 }
@@ -152,25 +163,6 @@ func (c *Conn[T]) begin() turn {
 		c.handler.watchdog.watch(&c.role)
 	}
 	return t
-}
-
-// ran ends the turn of a command that has returned, and notes how long it took. It
-// returns true if the caller is still the leader.
-func (h *Handler[T]) ran(t turn, cmd base.Cmd[T]) (leads bool) {
-	if t.role == nil {
-		return false
-	}
-	leads = t.end()
-	now := h.watchdog.now()
-	took := time.Duration(now - t.began)
-	h.paces.ran(cmd, took, !leads)
-	if leads {
-		t.role.clock = now
-		if took > switchCost {
-			t.role.owe(min(took, maxDebt))
-		}
-	}
-	return leads
 }
 
 // watchdog ends the turns that take too long. It looks only while there are some.

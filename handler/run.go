@@ -8,10 +8,9 @@ import (
 	"github.com/cmdstream/cmdstream/base"
 )
 
-// run runs a command, to whatever end. t says who does. It
-// returns true if the caller, who was the leader before, still is; false: it may be, if
-// the turn has not ended.
-func (x *command[T]) run(t turn) (leads bool) {
+// run runs a command, to whatever end; t says who does. It returns the command if it has
+// run in that turn, and the leader is to note how long its type takes.
+func (x *command[T]) run(t turn) (ran base.Cmd[T]) {
 	var cmd base.Cmd[T]
 	seq, returned, refused := x.seq, false, false
 	defer x.session.finish(x)
@@ -30,7 +29,7 @@ func (x *command[T]) run(t turn) (leads bool) {
 	}
 	if failure == nil {
 		x.cmd = cmd
-		leads, failure = x.invoke(seq, cmd, t)
+		ran, failure = x.invoke(seq, cmd, t)
 	}
 	if failure != nil {
 		x.end(seq, failure)
@@ -41,32 +40,29 @@ func (x *command[T]) run(t turn) (leads bool) {
 		conn.Settle(time.Second)
 		conn.Fail(failure)
 	}
-	return leads
+	return ran
 }
 
-// invoke runs the command itself. It returns true if the caller, who was the leader
-// before, still is.
-func (x *command[T]) invoke(seq base.Seq, cmd base.Cmd[T], t turn) (leads bool, failure *base.Error) {
+// invoke runs the command itself. A leader hands reading over first if its type takes long,
+// and it is noted here how long it took; else the command is returned for that.
+func (x *command[T]) invoke(seq base.Seq, cmd base.Cmd[T], t turn) (ran base.Cmd[T], failure *base.Error) {
 	h := x.session.handler
-	var slow *pace
-	var began int64
-	if t.role != nil {
-		if slow = h.paces.slow(cmd); slow != nil {
-			t.pass()
-			began = h.watchdog.now()
-		}
+	if t.role == nil {
+		return nil, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
 	}
+	slow := h.paces.slow(cmd)
+	if slow == nil {
+		return cmd, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+	}
+	t.pass()
+	began := time.Now()
 	failure = x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
-	if slow != nil {
-		x.mu.Lock()
-		flushed := x.flushed
-		x.mu.Unlock()
-		if !flushed {
-			slow.ranApart(time.Duration(h.watchdog.now() - began))
-		}
-		return false, failure
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.flushed {
+		slow.ranApart(time.Since(began))
 	}
-	return h.ran(t, cmd), failure
+	return nil, failure
 }
 
 // broken ends a command whose code panicked with v, or ended its goroutine.

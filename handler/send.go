@@ -150,7 +150,7 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		x.ended = true
 		x.endInputs()
 	}
-	crowd := flush && x.session.crowd()
+	crowd := flush && last && x.session.crowd()
 	x.flushed = x.flushed || crowd
 	x.mu.Unlock()
 	switch {

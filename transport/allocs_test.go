@@ -33,7 +33,7 @@ func TestAllocations(t *testing.T) {
 
 func TestAPoolAllocatesNothing(t *testing.T) {
 	var p Pool
-	for _, n := range []int{medium, large} {
+	for _, n := range []int{pooledMedium, pooledLarge} {
 		if allocs := testing.AllocsPerRun(100, func() { p.Put(p.Get(n)) }); allocs > 0 {
 			t.Errorf("%d bytes: %v allocations", n, allocs)
 		}

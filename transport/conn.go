@@ -42,18 +42,20 @@ type Conn struct {
 	pieces       [3][]byte  // what the drain is writing
 	buffers      net.Buffers
 
-	in          *bufio.Reader // small, or one of readBuffer bytes
-	small       *bufio.Reader // of idleBuffer bytes
-	left        []byte        // of small, while in is replaced
-	full        bool          // small was filled
-	idle        bool          // nothing had come for idleAfter
-	at          time.Time     // when in was last filled; of the goroutine that reads
-	yields      bool          // Release lets others run first; likewise
-	lastRead    atomic.Int64  // the same in nanoseconds since start, for all
-	received    atomic.Int64  // bytes
-	paused      atomic.Bool   // the reader waits for something else than what the peer sends
-	crowded     atomic.Bool   // at a server: so much is in out that the reader waits
-	lastCommand atomic.Int64  // when a command was last sent, likewise
+	// Of the goroutine that reads.
+	in     *bufio.Reader // small, or one of readBuffer bytes
+	small  *bufio.Reader // of idleBuffer bytes
+	left   []byte        // of small, while in is replaced
+	full   bool          // small was filled
+	idle   bool          // nothing had come for idleAfter
+	yields bool          // Release lets others run first
+	at     time.Time     // when in was last filled
+
+	lastRead    atomic.Int64 // at, in nanoseconds since start
+	received    atomic.Int64 // bytes
+	paused      atomic.Bool  // the reader waits for something else than what the peer sends
+	crowded     atomic.Bool  // at a server: so much is in out that the reader waits
+	lastCommand atomic.Int64 // when a command was last sent, in nanoseconds since start
 	start       time.Time
 
 	done   chan struct{} // closed once err is set
@@ -171,16 +173,10 @@ func (c *Conn) Expect() { c.yields = true }
 // Unread tells whether more has come than was read. It is for the goroutine that reads.
 func (c *Conn) Unread() bool { return c.in.Buffered() > 0 }
 
-// awaiter is a transport that can tell whether a whole message has come.
-type awaiter interface {
-	// await waits for that, and takes nothing out of r; false: the message is too long.
-	await(r *bufio.Reader) (whole bool, err error)
-}
-
-// CanAwait tells whether Await is of any use: with this transport, and a net.Conn whose
+// CanAwait tells whether Await may be called: on the framed wire, over a net.Conn whose
 // Read a deadline can end. It clears the read deadline.
 func (c *Conn) CanAwait() bool {
-	_, ok := c.transport.(awaiter)
+	_, ok := c.transport.(*framed)
 	return ok && c.nc.SetReadDeadline(time.Time{}) == nil
 }
 
@@ -188,7 +184,7 @@ func (c *Conn) CanAwait() bool {
 // false after Kick, for a long message, and when the connection has ended. It is for the
 // goroutine that reads.
 func (c *Conn) Await() bool {
-	whole, err := c.transport.(awaiter).await(c.in)
+	whole, err := c.transport.(*framed).await(c.in)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.Fail(err)
 	}

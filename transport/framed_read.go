@@ -242,14 +242,16 @@ func readHeader(r *bufio.Reader) (wire.Header, error) {
 			return h, err
 		}
 		if _, err := r.Peek(len(b) + 1); err != nil {
-			if len(b) > 0 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+			if len(b) > 0 {
+				err = unexpected(err)
 			}
 			return h, err
 		}
 	}
 }
 
+// await waits until a whole message has come, and takes nothing out of r. It returns false
+// where more than a frame, or than r holds, has to be read for that.
 func (f *framed) await(r *bufio.Reader) (whole bool, err error) {
 	for {
 		b, _ := r.Peek(r.Buffered())
@@ -265,8 +267,8 @@ func (f *framed) await(r *bufio.Reader) (whole bool, err error) {
 			return false, nil
 		}
 		if _, err := r.Peek(need); err != nil {
-			if len(b) > 0 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+			if len(b) > 0 {
+				err = unexpected(err)
 			}
 			return false, err
 		}

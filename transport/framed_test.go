@@ -106,7 +106,7 @@ func TestFramedAwaits(t *testing.T) {
 		frame := n + h.Length // the first of several
 		for come := 0; come <= frame; come += 1 + come/64 {
 			r := bufio.NewReaderSize(bytes.NewReader(b[:come]), readBuffer)
-			whole, err := framedClient().(awaiter).await(r)
+			whole, err := framedClient().(*framed).await(r)
 			switch {
 			case frame > readBuffer && come >= n:
 				if whole || err != nil {

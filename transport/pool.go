@@ -9,23 +9,23 @@ type Pool struct{ medium, large sync.Pool }
 
 // The capacities in bytes of what a Pool keeps; the larger one is a frame's payload.
 const (
-	medium = 16 << 10
-	large  = 64 << 10
+	pooledMedium = 16 << 10
+	pooledLarge  = 64 << 10
 )
 
 // Get returns memory for a body of n bytes, empty.
 func (p *Pool) Get(n int) []byte {
 	switch {
-	case n <= medium:
-		if memory, ok := p.medium.Get().(*[medium]byte); ok {
+	case n <= pooledMedium:
+		if memory, ok := p.medium.Get().(*[pooledMedium]byte); ok {
 			return memory[:0]
 		}
-		return make([]byte, 0, medium)
-	case n <= large:
-		if memory, ok := p.large.Get().(*[large]byte); ok {
+		return make([]byte, 0, pooledMedium)
+	case n <= pooledLarge:
+		if memory, ok := p.large.Get().(*[pooledLarge]byte); ok {
 			return memory[:0]
 		}
-		return make([]byte, 0, large)
+		return make([]byte, 0, pooledLarge)
 	}
 	return make([]byte, 0, n)
 }
@@ -34,9 +34,9 @@ func (p *Pool) Get(n int) []byte {
 // the garbage collector.
 func (p *Pool) Put(b []byte) {
 	switch cap(b) {
-	case medium:
-		p.medium.Put((*[medium]byte)(b[:medium]))
-	case large:
-		p.large.Put((*[large]byte)(b[:large]))
+	case pooledMedium:
+		p.medium.Put((*[pooledMedium]byte)(b[:pooledMedium]))
+	case pooledLarge:
+		p.large.Put((*[pooledLarge]byte)(b[:pooledLarge]))
 	}
 }

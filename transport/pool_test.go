@@ -4,7 +4,7 @@ import "testing"
 
 func TestPool(t *testing.T) {
 	var p Pool
-	for _, n := range []int{0, 1, medium - 1, medium, medium + 1, large, large + 1, 1 << 20} {
+	for _, n := range []int{0, 1, pooledMedium - 1, pooledMedium, pooledMedium + 1, pooledLarge, pooledLarge + 1, 1 << 20} {
 		b := p.Get(n)
 		if len(b) != 0 || cap(b) < n {
 			t.Errorf("for %d bytes got %d of %d", n, len(b), cap(b))
