@@ -52,6 +52,8 @@ lint: ## check formatting, vet, staticcheck, imports and modules
 	@echo imports
 	@$(CHECK) imports
 	@$(CHECK) size
+	@echo mutants
+	@go run ./tools/mutants -list >/dev/null
 	@echo vet
 	@go vet work
 	@echo staticcheck

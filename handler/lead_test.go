@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -236,4 +238,83 @@ func TestWhatATurnTakesCounts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A command that waits for what it sends to be written, or for room for what its session
+// keeps, holds up nobody either.
+func TestACommandThatCantSendHoldsUpNobody(t *testing.T) {
+	for name, many := range map[string]struct{ size, n, session int }{
+		"a large result":  {1 << 20, 1, 0},
+		"a full buffer":   {8 << 10, 1000, 0},
+		"a full session":  {8 << 10, 1000, 1},
+		"and a large one": {1 << 20, 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ran := false
+			withHost(t, commands{"mark": func(call) error { ran = true; return nil }, "send": func(c call) error {
+				for range many.n {
+					if err := c.send(strings.Repeat("x", many.size)); err != nil {
+						return err
+					}
+				}
+				return nil
+			}}, nil, func(t *testing.T, h *host) {
+				v := h.guest()
+				if many.session > 0 {
+					v = h.open(1)
+				}
+				v.far.Cut(memnet.Stall) // nothing of what the server says comes
+				b := frame(wire.KindCommand, wire.FlagExtras, 0, append(wire.AppendExtras(nil, wire.Extras{Credit: 1 << 20}), "send"...))
+				v.write(append(b, frame(wire.KindCommand, 0, 1, []byte("mark"))...))
+				synctest.Wait()
+				if !ran {
+					t.Error("the command behind it has not run")
+				}
+				v.far.Close()
+			})
+		})
+	}
+}
+
+// A type that has been seen to take long, and a body that is large, have a goroutine each
+// from the start.
+func TestWhatTakesLongHoldsUpNobody(t *testing.T) {
+	sleep := func(d time.Duration) func(c call) error {
+		return func(c call) error {
+			time.Sleep(d)
+			return c.last("slept")
+		}
+	}
+	for name, many := range map[string]struct {
+		before int // of the type, that came one at a time
+		exec   func(c call) error
+	}{
+		"after one that was stopped":     {1, sleep(5 * time.Millisecond)},
+		"after some that were not quick": {20, sleep(150 * time.Microsecond)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test(t, commands{"echo": echo}, func(s *setup) {
+				s.decode = func(string) (base.Cmd[World], error) { return ofType(1, cmd{"", many.exec}), nil }
+			}, func(t *testing.T, s *setup) {
+				for range many.before {
+					s.command(0, "slow")
+					time.Sleep(20 * time.Millisecond) // what the leader owes is repaid
+				}
+				s.take()
+				s.write(append(frame(wire.KindCommand, 0, 0, []byte("slow")), frame(wire.KindCommand, 0, 1, []byte("echo"))...))
+				s.atOnce("1: echo.")
+			})
+		})
+	}
+	t.Run("a large body", func(t *testing.T) {
+		test(t, commands{"echo": echo}, func(s *setup) {
+			s.decode = func(string) (base.Cmd[World], error) {
+				time.Sleep(time.Millisecond)
+				return nil, errors.New("no")
+			}
+		}, func(t *testing.T, s *setup) {
+			s.write(append(frame(wire.KindCommand, 0, 0, make([]byte, 5000)), frame(wire.KindCommand, 0, 1, []byte("echo"))...))
+			s.atOnce("1: echo.")
+		})
+	})
 }

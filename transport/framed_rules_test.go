@@ -185,7 +185,7 @@ func TestFramedTakesNoMemoryOnTrust(t *testing.T) {
 	for slot := range byte(100) {
 		b = append(b, 0x11, slot, 6)
 		b = append(wire.AppendUvarint(b, 1<<30), 'x')
-		b = append(b, 0x11, slot, 1, 'y')
+		b = append(append(b, 0x11, slot, 100), make([]byte, 100)...)
 	}
 	r := bytes.NewReader(b)
 	var before, after runtime.MemStats

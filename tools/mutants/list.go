@@ -214,8 +214,10 @@ var mutants = []mutant{
 	},
 	{
 		"a failure is not flushed", "handler/end.go",
-		`	if t.flush {`,
-		`	if t.flush && t.err != nil {`,
+		`	case t.flush:
+		t.conn.Flush(x.session.crowd())`,
+		`	case t.flush && t.err != nil:
+		t.conn.Flush(x.session.crowd())`,
 	},
 	{
 		"a command that was not begun is told to be unknown", "handler/end.go",
@@ -246,8 +248,8 @@ var mutants = []mutant{
 	},
 	{
 		"a lone caller leaves what is for others unread", "client/lone.go",
-		`	if !ended || conn.Unread() || l.openSlots() > 1 {`,
-		`	if !ended {`,
+		`	if !ended || conn.Unread() || l.openSlots() > 1 || conn.Err() != nil {`,
+		`	if !ended || conn.Err() != nil {`,
 	},
 	{
 		"the memory of a body is used again while it is decoded", "client/slot.go",
