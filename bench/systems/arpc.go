@@ -39,16 +39,8 @@ func (arpcSystem) Serve(conf Conf) (*Server, error) {
 		}
 		ctx.Write(ctx.Body())
 	}, conf.Sleep > 0)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.Serve(listener)
-	}()
 	// Without its listener the server stops by itself; its Stop would not wait for that.
-	return &Server{Addr: listener.Addr().String(), close: func() {
-		listener.Close()
-		<-ended
-	}}, nil
+	return serving(listener.Addr(), func() { s.Serve(listener) }, func() { listener.Close() }), nil
 }
 
 func limit(handler arpc.Handler, conf Conf) {
@@ -102,30 +94,10 @@ func (c *arpcConn) Window(flow Flow, size int) error {
 		}
 		answers <- answer{body: append([]byte(nil), ctx.Body()...)}
 	}
-	send := func(place int) error {
+	return window(flow, size, func(place int) error {
 		return c.client.CallAsync(arpcMethod, flow.Request(place), take, c.timeout)
-	}
-	for place := range size {
-		if err := send(place); err != nil {
-			return err
-		}
-	}
-	for open := size; open > 0; {
+	}, func() ([]byte, error) {
 		a := <-answers
-		if a.err != nil {
-			return a.err
-		}
-		place, err := flow.Answer(a.body)
-		if err != nil {
-			return err
-		}
-		if flow.Done() {
-			open--
-			continue
-		}
-		if err := send(place); err != nil {
-			return err
-		}
-	}
-	return nil
+		return a.body, a.err
+	})
 }

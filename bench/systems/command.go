@@ -59,15 +59,7 @@ func serveCmdstream(codec server.Codec[service], receiver service, conf Conf) (*
 	if err != nil {
 		return nil, err
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.Serve(listener)
-	}()
-	return &Server{Addr: listener.Addr().String(), close: func() {
-		s.Close()
-		<-ended
-	}}, nil
+	return serving(listener.Addr(), func() { s.Serve(listener) }, func() { s.Close() }), nil
 }
 
 func dialCmdstream(ctx context.Context, codec client.Codec[service], addr string, conf Conf, session bool) (*client.Client[service], error) {
@@ -195,36 +187,22 @@ func (c *cmdstreamCaller) Echo(body []byte) ([]byte, error) {
 func (c *cmdstreamConn) Window(flow Flow, size int) error {
 	results := make(chan base.AsyncResult, size)
 	cmds := make([]message, size)
-	send := func(place int) error {
+	var last *message // its body was in use until the next one is asked for
+	return window(flow, size, func(place int) error {
 		cmds[place].body = flow.Request(place)
 		_, err := c.client.Send(&cmds[place], results)
 		return err
-	}
-	for place := range size {
-		if err := send(place); err != nil {
-			return err
+	}, func() ([]byte, error) {
+		if last != nil {
+			c.pool.Put(last)
 		}
-	}
-	for open := size; open > 0; {
 		result := <-results
 		if result.Err != nil {
-			return result.Err
+			return nil, result.Err
 		}
-		answer := result.Result.(*message)
-		place, err := flow.Answer(answer.body)
-		if err != nil {
-			return err
-		}
-		c.pool.Put(answer)
-		if flow.Done() {
-			open--
-			continue
-		}
-		if err := send(place); err != nil {
-			return err
-		}
-	}
-	return nil
+		last = result.Result.(*message)
+		return last.body, nil
+	})
 }
 
 func (c *cmdstreamConn) Stream(results int, take func([]byte) error) error {

@@ -88,19 +88,13 @@ func (connectSystem) Serve(conf Conf) (*Server, error) {
 		Handler: mux, TLSConfig: tlsConf, Protocols: protocols(tlsConf != nil),
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: streams},
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	return serving(listener.Addr(), func() {
 		if tlsConf != nil {
 			s.ServeTLS(listener, "", "")
 			return
 		}
 		s.Serve(listener)
-	}()
-	return &Server{Addr: listener.Addr().String(), close: func() {
-		s.Close()
-		<-ended
-	}}, nil
+	}, func() { s.Close() }), nil
 }
 
 func (connectSystem) Dial(_ context.Context, addr string, conf Conf) (Conn, error) {

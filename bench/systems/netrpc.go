@@ -93,29 +93,14 @@ func (c *netRPCTimeoutCaller) Echo(body []byte) ([]byte, error) {
 func (c *netRPCConn) Window(flow Flow, size int) error {
 	done := make(chan *rpc.Call, size)
 	answers := make([][]byte, size)
-	send := func(place int) {
+	return window(flow, size, func(place int) error {
 		answers[place] = nil
 		c.client.Go("Bench.Echo", flow.Request(place), &answers[place], done)
-	}
-	for place := range size {
-		send(place)
-	}
-	for open := size; open > 0; {
+		return nil
+	}, func() ([]byte, error) {
 		call := <-done
-		if call.Error != nil {
-			return call.Error
-		}
-		place, err := flow.Answer(*call.Reply.(*[]byte))
-		if err != nil {
-			return err
-		}
-		if flow.Done() {
-			open--
-			continue
-		}
-		send(place)
-	}
-	return nil
+		return *call.Reply.(*[]byte), call.Error
+	})
 }
 
 // serveConns accepts connections and serves each in a goroutine of its own, until the

@@ -13,6 +13,17 @@ import (
 // Frames of the two limits: the length of the body, 4 bytes, and the body.
 const frameHeader = 4
 
+// readFrame reads a frame into the memory of the one before, if that suffices.
+func readFrame(reader *bufio.Reader, frame []byte) ([]byte, error) {
+	header, err := reader.Peek(frameHeader)
+	if err != nil {
+		return frame, err
+	}
+	frame = sized(frame, frameHeader+int(binary.LittleEndian.Uint32(header)))
+	_, err = io.ReadFull(reader, frame)
+	return frame, err
+}
+
 // raw is a bare TCP connection for each caller, and one request on it at a time: the
 // least that a lone caller can pay.
 type raw struct{}
@@ -24,13 +35,9 @@ func (raw) Serve(conf Conf) (*Server, error) {
 		// As much as has come is read at once; a frame is answered in one write.
 		reader := bufio.NewReader(conn)
 		var frame []byte
+		var err error
 		for {
-			header, err := reader.Peek(frameHeader)
-			if err != nil {
-				return
-			}
-			frame = sized(frame, frameHeader+int(binary.LittleEndian.Uint32(header)))
-			if _, err := io.ReadFull(reader, frame); err != nil {
+			if frame, err = readFrame(reader, frame); err != nil {
 				return
 			}
 			if conf.Sleep > 0 {
@@ -118,13 +125,9 @@ func (rawBatch) Serve(conf Conf) (*Server, error) {
 	return serveConns(conf, func(conn net.Conn) {
 		reader, writer := bufio.NewReaderSize(conn, batchBuffer), bufio.NewWriterSize(conn, batchBuffer)
 		var frame []byte
+		var err error
 		for {
-			header, err := reader.Peek(frameHeader)
-			if err != nil {
-				return
-			}
-			frame = sized(frame, frameHeader+int(binary.LittleEndian.Uint32(header)))
-			if _, err := io.ReadFull(reader, frame); err != nil {
+			if frame, err = readFrame(reader, frame); err != nil {
 				return
 			}
 			if _, err := writer.Write(frame); err != nil {
@@ -173,14 +176,9 @@ func (c *rawBatchConn) Window(flow Flow, size int) error {
 	reader := bufio.NewReaderSize(c.conn, batchBuffer)
 	var answer []byte
 	answered := 0
-	err := func() error {
+	err := func() (err error) {
 		for {
-			header, err := reader.Peek(frameHeader)
-			if err != nil {
-				return err
-			}
-			answer = sized(answer, frameHeader+int(binary.LittleEndian.Uint32(header)))
-			if _, err := io.ReadFull(reader, answer); err != nil {
+			if answer, err = readFrame(reader, answer); err != nil {
 				return err
 			}
 			if _, err := flow.Answer(answer[frameHeader:]); err != nil {

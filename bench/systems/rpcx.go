@@ -80,26 +80,11 @@ func (c *rpcxCaller) Echo(body []byte) ([]byte, error) {
 func (c *rpcxConn) Window(flow Flow, size int) error {
 	done := make(chan *client.Call, size)
 	answers := make([][]byte, size)
-	send := func(place int) {
+	return window(flow, size, func(place int) error {
 		c.client.Go(context.Background(), "b", "e", flow.Request(place), &answers[place], done)
-	}
-	for place := range size {
-		send(place)
-	}
-	for open := size; open > 0; {
+		return nil
+	}, func() ([]byte, error) {
 		call := <-done
-		if call.Error != nil {
-			return call.Error
-		}
-		place, err := flow.Answer(*call.Reply.(*[]byte))
-		if err != nil {
-			return err
-		}
-		if flow.Done() {
-			open--
-			continue
-		}
-		send(place)
-	}
-	return nil
+		return *call.Reply.(*[]byte), call.Error
+	})
 }

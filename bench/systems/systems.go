@@ -114,6 +114,47 @@ type Windower interface {
 	Window(flow Flow, size int) error
 }
 
+// window keeps size calls open until the flow is done: send makes the call of a place, and
+// next returns the body of the answer that comes next.
+func window(flow Flow, size int, send func(place int) error, next func() ([]byte, error)) error {
+	for place := range size {
+		if err := send(place); err != nil {
+			return err
+		}
+	}
+	for open := size; open > 0; {
+		body, err := next()
+		if err != nil {
+			return err
+		}
+		place, err := flow.Answer(body)
+		switch {
+		case err != nil:
+			return err
+		case flow.Done():
+			open--
+		default:
+			if err := send(place); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// serving runs serve in a goroutine, and returns a server that stop ends.
+func serving(addr net.Addr, serve, stop func()) *Server {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		serve()
+	}()
+	return &Server{Addr: addr.String(), close: func() {
+		stop()
+		<-ended
+	}}
+}
+
 // A Streamer receives streams of results.
 type Streamer interface {
 	// Stream asks for results of ResultSize bytes, made by FillResult, and hands each to
