@@ -39,7 +39,10 @@ type Client[T any] struct {
 	start     time.Time
 	memory    memory // of results
 
-	lastSeq    atomic.Int64
+	_       [64]byte // what changes with each command is in a cache line of its own
+	lastSeq atomic.Int64
+	_       [56]byte
+
 	current    atomic.Pointer[link[T]] // for new commands; nil: there is none at the moment
 	deliveries *queue[*slot[T]]
 	orphans    *queue[orphan[T]]

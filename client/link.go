@@ -31,9 +31,9 @@ type link[T any] struct {
 	asking      bool               // the server has yet to answer the list; of the reader
 	asked       int                // how many slots that has
 
-	reading reading[T]        // who reads conn
-	lends   bool              // conn may be lent to callers
-	message transport.Message // the one that was read last; of who reads
+	reading reading[T]         // who reads conn
+	lends   bool               // conn may be lent to callers
+	message *transport.Message // the one that was read last; of who reads. Apart from what callers look at
 
 	table atomic.Pointer[[]*slot[T]] // by index; replaced when it grows
 
@@ -41,6 +41,8 @@ type link[T any] struct {
 	completed atomic.Bool // a command has ended well
 	replaced  atomic.Bool // the client was told to look for another
 	strays    int         // results and failures for no open command; of the reader
+
+	_ [64]byte // what changes all the time is not in a cache line with what does not
 
 	mu      sync.Mutex // protects what follows
 	free    []*slot[T] // the one that was freed last is taken first
@@ -53,7 +55,7 @@ type link[T any] struct {
 const maxStrays = 1000
 
 func newLink[T any](c *Client[T]) *link[T] {
-	l := &link[T]{client: c, since: time.Now()}
+	l := &link[T]{client: c, since: time.Now(), message: new(transport.Message)}
 	l.table.Store(new([]*slot[T]))
 	l.reading.wake = make(chan struct{}, 1)
 	return l

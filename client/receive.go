@@ -23,7 +23,7 @@ func (l *link[T]) read(conn *transport.Conn) (reason error) {
 
 // receive hands out the next message.
 func (l *link[T]) receive(conn *transport.Conn) error {
-	m := &l.message
+	m := l.message
 	if err := conn.Read(m); err != nil {
 		return err
 	}

@@ -20,16 +20,18 @@ type framed struct {
 	isOpen func(slot int) bool // nil: not known
 	budget Budget              // nil: without bound
 
-	// The sending side's.
-	seqOut base.Seq
-	extras []byte
-
 	// The reading side's.
 	compressed bool // a compression was agreed upon
 	seqIn      base.Seq
 	frame      []byte           // a frame that is larger than the bufio.Reader
 	partials   map[int]*partial // bodies of which some chunks have come
 	list       []SlotState      // of which some frames have come
+
+	_ [64]byte // the two sides are not in one cache line
+
+	// The sending side's.
+	seqOut base.Seq
+	extras []byte
 }
 
 func (f *framed) Supports(Kind) bool { return true }
