@@ -11,6 +11,7 @@ import (
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/internal/wheel"
 	"github.com/cmdstream/cmdstream/transport"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 func newBareSession() *Session[int] {
@@ -43,8 +44,10 @@ func TestAFailureOfAnEarlierCommand(t *testing.T) {
 
 func TestAnOutgrownBodyIsLetGo(t *testing.T) {
 	s := newBareSession()
-	x := newCommand(s)
-	s.table = []*command[int]{x}
+	x, err := s.record(&transport.Message{Seq: 1}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
 	x.body = make([]byte, keepBody+1)
 	s.finish(x)
 	if x.body != nil {
@@ -99,6 +102,25 @@ func TestRecordsAreUsedAgain(t *testing.T) {
 	}
 	if len(s.left) != 0 || len(s.free) != 0 {
 		t.Errorf("%d left, %d free", len(s.left), len(s.free))
+	}
+}
+
+// So the commands that a leader runs one after another have one record, whatever slots
+// they are on.
+func TestARecordServesTheNextCommand(t *testing.T) {
+	s := newBareSession()
+	first, err := s.record(&transport.Message{Slot: 0, Seq: 1}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.seq, first.running, first.ended = 1, true, true
+	s.finish(first)
+	if x, err := s.record(&transport.Message{Slot: 5, Seq: 2}, true); x != first || err != nil {
+		t.Errorf("another record, or %v", err)
+	}
+	var rule *wire.RuleError
+	if _, err := s.record(&transport.Message{Slot: 0, Seq: 1}, true); !errors.As(err, &rule) {
+		t.Errorf("a command that is over came again: %v", err)
 	}
 }
 

@@ -30,9 +30,10 @@ type Session[T any] struct {
 
 	// commands protects what follows.
 	mu    sync.Mutex
-	table []*command[T] // by slot; nil: never used
+	table []*command[T] // by slot; nil: never used, or the last command on it is in past
+	past  []base.Seq    // by slot: the last command that is over; of a session without a name only
 	left  []*command[T] // running ones whose slot is another's already
-	free  []*command[T] // records that were in left, and have returned
+	free  []*command[T] // records of commands that are over; the last one is used next, as it is still in a cache
 
 	// life protects what follows; it is taken before mu.
 	life   sync.Mutex
@@ -69,8 +70,12 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 	defer s.mu.Unlock()
 	for m.Slot >= len(s.table) {
 		s.table = append(s.table, nil)
+		s.past = append(s.past, 0)
 	}
 	x := s.table[m.Slot]
+	if past := s.past[m.Slot]; slots && m.Seq <= past {
+		return nil, tooOld(m, past)
+	}
 	if x != nil {
 		x.mu.Lock()
 		ended, seq, busy, rejected := x.hasEnded(), x.seq, x.running, x.rejected
@@ -79,7 +84,7 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 		case !ended:
 			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, seq)
 		case slots && (m.Seq < seq || m.Seq == seq && !rejected): // the plain wire has no slots to speak of
-			return nil, transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
+			return nil, tooOld(m, seq)
 		case busy:
 			x.letGo()
 			x.place = len(s.left)
@@ -93,6 +98,10 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 	x = s.spare()
 	s.table[m.Slot] = x
 	return x, nil
+}
+
+func tooOld(m *transport.Message, seq base.Seq) error {
+	return transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
 }
 
 // spare returns a record for which there is no command. The caller holds mu.
@@ -128,11 +137,16 @@ func (s *Session[T]) finish(x *command[T]) {
 	x.mu.Lock()
 	x.running = false
 	x.endInputs()
+	over := x.hasEnded() && !s.named
 	x.mu.Unlock()
-	if s.table[x.slot] != x {
+	switch {
+	case s.table[x.slot] != x:
 		n := len(s.left) - 1
 		s.left[x.place], s.left[n].place = s.left[n], x.place
 		s.left[n], s.left = nil, s.left[:n]
+		s.free = append(s.free, x)
+	case over: // in a session with a name its results are kept until its client has seen them
+		s.table[x.slot], s.past[x.slot] = nil, x.seq
 		s.free = append(s.free, x)
 	}
 	s.running.Add(-1)
