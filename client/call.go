@@ -22,10 +22,7 @@ type call[T any] struct {
 	// mayHaveRun is of a command that is sent once more, and may have run before.
 	mayHaveRun bool
 	inputs     *inputs // of Open; else nil
-	// deadline is when Conf.Timeout is over, and wait how long the command may
-	// wait to be sent, if that is less; zero: for ever.
-	deadline time.Time
-	wait     time.Duration
+	patience
 }
 
 // send takes a slot, encodes the command and sends it. The error is an
@@ -36,18 +33,18 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 	if k.cmd == nil {
 		return nil, 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilCmd, Message: "the command is nil"}
 	}
-	waiting := &patience{parent: ctx, deadline: k.deadline, wait: k.wait}
-	defer waiting.end()
+	k.parent = ctx
+	defer k.over()
 	for {
 		if ctx.Err() != nil {
 			return nil, 0, c.name(k, &base.Error{Outcome: base.NotSent, Code: ctxCode(ctx), Message: "its ctx had ended before it was sent", Err: context.Cause(ctx)})
 		}
-		l, err := c.link(waiting)
+		l, err := c.link(&k.patience)
 		if err != nil {
 			return nil, 0, c.name(k, err)
 		}
 		conn := l.conn.Load()
-		s, seq, err := c.sendOn(l, conn, waiting, k)
+		s, seq, err := c.sendOn(l, conn, k)
 		if err == nil {
 			return s, seq, nil
 		}
@@ -63,7 +60,7 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 func (c *Client[T]) goesOn() bool { return c.redialer != nil && c.Err() == nil }
 
 // sendOn sends a command over a link's connection.
-func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, k *call[T]) (*slot[T], base.Seq, error) {
+func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[T], base.Seq, error) {
 	size, err := c.checkSize(l, k.cmd)
 	if err != nil {
 		return nil, 0, err
@@ -71,10 +68,10 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, 
 	s, crowd, err := l.tryTake()
 	if s == nil && err == nil {
 		crowd = true
-		s, err = l.take(waiting.ctx())
+		s, err = l.take(k.ctx())
 	}
 	if err != nil {
-		return nil, 0, l.refused(conn, waiting, "there was no place among the commands in flight", err)
+		return nil, 0, l.refused(conn, &k.patience, "there was no place among the commands in flight", err)
 	}
 	s.cmd = k.cmd
 	if size > keepInbox {
@@ -84,7 +81,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, 
 		l.release(s)
 		return nil, 0, err
 	}
-	if err := s.prepare(k, conn, waiting); err != nil {
+	if err := s.prepare(k, conn); err != nil {
 		l.release(s)
 		return nil, 0, err
 	}
@@ -93,7 +90,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, 
 	}
 	flush, err := conn.Append(&s.message)
 	for err == transport.ErrNoRoom {
-		if err = conn.Room(waiting.ctx()); err == nil {
+		if err = conn.Room(k.ctx()); err == nil {
 			s.message.Timeout = left(c.time(s.until))
 			flush, err = conn.Append(&s.message)
 		}
@@ -105,39 +102,38 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, waiting *patience, 
 		conn.Flush(crowd)
 	}
 	if err == nil && s.message.Large() {
-		if err = conn.Wait(waiting.ctx(), &s.message); err == nil && conn.Progress(&s.message) == transport.Cut {
+		if err = conn.Wait(k.ctx(), &s.message); err == nil && conn.Progress(&s.message) == transport.Cut {
 			// Given up half-way: by us, or because the server refuses it, which
 			// has then ended it.
 			if _, left := s.giveUp(); left {
-				return nil, 0, waiting.failed("only a part of the command was sent", context.Cause(waiting.ctx()))
+				return nil, 0, k.failed("only a part of the command was sent", context.Cause(k.ctx()))
 			}
 		}
 	}
 	if err != nil {
 		l.release(s)
-		return nil, 0, l.refused(conn, waiting, "the command was not sent", err)
+		return nil, 0, l.refused(conn, &k.patience, "the command was not sent", err)
 	}
 	seq := s.begin()
 	return s, seq, nil
 }
 
 // prepare makes the message of the command whose body is in scratch.
-func (s *slot[T]) prepare(k *call[T], conn *transport.Conn, waiting *patience) error {
-	s.message = transport.Message{
-		Kind: transport.Command, Slot: s.index, Credit: k.credit, Body: s.scratch.B,
-		SeqTo: s, Origin: k.origin,
-	}
+func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) error {
+	until := k.until()
+	m := &s.message
+	*m = transport.Message{}
+	m.Kind, m.Slot, m.Credit, m.Timeout = transport.Command, s.index, k.credit, left(until)
+	m.SeqTo, m.Origin, m.Body = s, k.origin, s.scratch.B
 	if len(s.compressed.B) > 0 {
-		s.message.Body, s.message.Compressed = s.compressed.B, true
+		m.Body, m.Compressed = s.compressed.B, true
 	}
-	until := waiting.until()
-	s.message.Timeout = left(until)
 	if k.inputs != nil && !conn.Supports(transport.Input) {
 		return &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the wire in use carries no inputs"}
 	}
-	if metadata := base.OutgoingMetadata(waiting.parent); metadata != nil {
+	if metadata := base.OutgoingMetadata(k.parent); metadata != nil {
 		var err error
-		if s.message.Metadata, err = encodeMetadata(metadata, conn); err != nil {
+		if m.Metadata, err = encodeMetadata(metadata, conn); err != nil {
 			return err
 		}
 	}

@@ -14,7 +14,8 @@ import (
 // The error is an *base.Error; base.OutcomeOf tells what became of the command.
 // A command that sends several results is base.ErrSeveralResults, and canceled.
 func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error) {
-	k := call[T]{cmd: cmd, owner: waiting, deadline: c.deadline()}
+	k := call[T]{cmd: cmd, owner: waiting}
+	k.deadline = c.deadline()
 	for {
 		s, _, err := c.send(ctx, &k)
 		if err != nil {

@@ -214,14 +214,15 @@ func (l *link[T]) release(s *slot[T]) {
 	s.dropInputs()
 	s.settled()
 	s.makeSpace()
-	s.in.reset()
-	s.in.trim()
+	s.out, s.next, s.from = nil, 0, 0
+	s.in.clear()
+	if s.other != nil {
+		s.other.clear()
+	}
 	s.seq.Store(0)
 	s.mu.Unlock()
-	s.out.reset()
-	s.out.trim()
 	s.handedOver()
-	s.body.B, s.credit, s.bytes, s.window, s.next, s.from = nil, 0, 0, window, 0, 0
+	s.body.B, s.credit, s.bytes, s.window = nil, 0, 0, window
 	if s.pending.present() {
 		*s.pending = delivery{}
 	}

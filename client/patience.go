@@ -13,9 +13,9 @@ import (
 // there is something to wait for.
 type patience struct {
 	parent   context.Context
-	deadline time.Time // of the call; zero: none
-	wait     time.Duration
-	made     context.Context
+	deadline time.Time       // when Conf.Timeout is over; zero: never
+	wait     time.Duration   // to be sent, if that is less; 0: for ever
+	made     context.Context // nil: not yet
 	cancel   context.CancelFunc
 }
 
@@ -56,10 +56,12 @@ func ctxCode(ctx context.Context) base.Code {
 	return base.ErrCanceled
 }
 
-func (p *patience) end() {
+// over is the end of the waiting. The call may be sent once more.
+func (p *patience) over() {
 	if p.cancel != nil {
 		p.cancel()
 	}
+	p.made, p.cancel = nil, nil
 }
 
 // until returns the command's deadline; zero: none.

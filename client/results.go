@@ -24,7 +24,8 @@ const (
 // over the same iterator sends the command anew.
 func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base.Result, error] {
 	return func(yield func(base.Result, error) bool) {
-		k := call[T]{cmd: cmd, owner: waiting, credit: window, deadline: c.deadline()}
+		k := call[T]{cmd: cmd, owner: waiting, credit: window}
+		k.deadline = c.deadline()
 		for {
 			s, seq, err := c.send(ctx, &k)
 			if err != nil {

@@ -23,10 +23,8 @@ func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base
 	if results == nil {
 		return 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilResults, Cmd: base.NameOf(cmd), Message: "the results channel is nil"}
 	}
-	k := call[T]{
-		cmd: cmd, owner: channel, results: results, credit: min(max(cap(results), 1), 16),
-		deadline: c.deadline(), wait: c.conf.SendTimeout,
-	}
+	k := call[T]{cmd: cmd, owner: channel, results: results, credit: min(max(cap(results), 1), 16)}
+	k.deadline, k.wait = c.deadline(), c.conf.SendTimeout
 	s, seq, err := c.send(context.Background(), &k)
 	if err == nil {
 		s.link.beRead()
@@ -98,8 +96,9 @@ func (s *slot[T]) sendAnew(err error) bool {
 	s.mu.Lock()
 	k := call[T]{
 		cmd: s.cmd, owner: channel, results: s.results, credit: s.message.Credit,
-		deadline: c.time(s.deadline), wait: c.conf.SendTimeout, seq: base.Seq(s.seq.Load()), origin: s.origin, mayHaveRun: s.mayHaveRun,
+		seq: base.Seq(s.seq.Load()), origin: s.origin, mayHaveRun: s.mayHaveRun,
 	}
+	k.deadline, k.wait = c.time(s.deadline), c.conf.SendTimeout
 	s.mu.Unlock()
 	if k.results == nil || !c.again(s.link, &k, err) {
 		return false
@@ -148,8 +147,7 @@ func (s *slot[T]) advance() bool {
 			s.disown()
 			return false
 		case len(s.in.items) > 0:
-			s.in, s.out = s.out, s.in
-			s.makeSpace()
+			s.takeLocked()
 			s.mu.Unlock()
 		case s.ended:
 			err, untouched := s.err, s.got == 0

@@ -33,8 +33,8 @@ type slot[T any] struct {
 	mayHaveRun bool     // before, of such a command
 
 	// Of the owner.
-	out     inbox
-	next    int // the item in out that is taken next
+	out     *inbox // what was taken out of in; nil: nothing
+	next    int    // the item in out that is taken next
 	from    int // where its body begins
 	body    transport.Body
 	size    int       // of the result that was popped last, once it was decompressed
@@ -68,7 +68,8 @@ type slot[T any] struct {
 	deadline  moment                  // by Conf.Timeout
 	expired   bool                    // the deadline has passed
 	final     bool                    // what ends the command is being delivered
-	in        inbox
+	inbox     inbox
+	in, other *inbox        // the results that have come go into in; other serves when those are taken
 	ended     bool          // the last frame has come, or never will
 	err       *base.Error   // what it was, unless it was a result
 	queued    bool          // a delivery is under way, or will be
@@ -125,8 +126,9 @@ func (b *inbox) reset() {
 	b.bytes, b.items = b.bytes[:0], b.items[:0]
 }
 
-// trim gives up the memory of an empty inbox, if that is much.
-func (b *inbox) trim() {
+// clear empties the inbox, and gives its memory up if that is much.
+func (b *inbox) clear() {
+	b.reset()
 	if cap(b.bytes) > keepInbox {
 		b.bytes = nil
 	}
@@ -142,7 +144,8 @@ const keepInbox = 4 << 10
 func newSlot[T any](l *link[T], index int) *slot[T] {
 	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1), window: window}
 	s.timer.Fire = s.expire
-	s.in.memory, s.out.memory = &l.client.memory, &l.client.memory
+	s.inbox.memory = &l.client.memory
+	s.in = &s.inbox
 	return s
 }
 
@@ -185,14 +188,25 @@ func (s *slot[T]) expire() {
 	}
 }
 
-// take moves what has come from in to out. ended tells that nothing more comes,
-// err why, if not because of a last result. The owner calls it when out is empty.
+// take makes what has come out. ended tells that nothing more comes, err why, if not
+// because of a last result. The owner calls it when there is no out.
 func (s *slot[T]) take() (ended, expired bool, err *base.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.in, s.out = s.out, s.in
-	s.makeSpace()
+	s.takeLocked()
 	return s.ended, s.expired, s.err
+}
+
+// takeLocked is take for a caller that holds mu.
+func (s *slot[T]) takeLocked() {
+	s.out = s.in
+	if !s.ended { // else nobody adds to it any more
+		if s.other == nil {
+			s.other = &inbox{memory: s.in.memory}
+		}
+		s.in, s.other = s.other, s.in
+	}
+	s.makeSpace()
 }
 
 // makeSpace lets a reader go on that waits for the owner. The caller holds mu.
@@ -203,12 +217,15 @@ func (s *slot[T]) makeSpace() {
 	}
 }
 
-// pop decodes the next result in out. ok is false when there is none; out is
-// empty then. The memory of the result is the slot's until it is handedOver.
+// pop decodes the next result in out. ok is false when there is none; there is no out
+// then. The memory of the result is the slot's until it is handedOver.
 func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
+	if s.out == nil {
+		return nil, false, nil, false
+	}
 	if s.next == len(s.out.items) {
 		s.out.reset()
-		s.next, s.from = 0, 0
+		s.out, s.next, s.from = nil, 0, 0
 		return nil, false, nil, false
 	}
 	it := &s.out.items[s.next]
@@ -336,11 +353,13 @@ func (s *slot[T]) leftovers() orphan[T] {
 		s.link.client.memory.give(d.held)
 		*d = delivery{}
 	}
-	o.copy(&s.out, s.next, s.from)
-	o.copy(&s.in, 0, 0)
-	s.next, s.from = 0, 0
-	s.out.reset()
+	if s.out != nil {
+		o.copy(s.out, s.next, s.from)
+		s.out.reset() // and so the following is nothing where both are the same
+	}
+	o.copy(s.in, 0, 0)
 	s.in.reset()
+	s.out, s.next, s.from = nil, 0, 0
 	s.makeSpace()
 	return o
 }

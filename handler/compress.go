@@ -26,13 +26,12 @@ func (x *command[T]) compress() error {
 	return nil
 }
 
-// result is the message of the result that is encoded.
-func (x *command[T]) result(last bool) transport.Message {
-	m := transport.Message{Kind: transport.Result, Slot: x.slot, Last: last, Body: x.scratch.B}
+// encoded is the body of the result that is encoded.
+func (x *command[T]) encoded() (body []byte, compressed bool) {
 	if len(x.packed.B) > 0 {
-		m.Body, m.Compressed = x.packed.B, true
+		return x.packed.B, true
 	}
-	return m
+	return x.scratch.B, false
 }
 
 // decompress returns what the body of a command, or of an input, was before it was

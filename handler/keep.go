@@ -57,8 +57,8 @@ func (k *kept) copyBody(body []byte) []byte {
 // keepResult keeps the result that is encoded, and sends it as far as that can be
 // done without waiting.
 func (x *command[T]) keepResult(seq base.Seq, last bool) error {
-	m := x.result(last)
-	item := keptItem{body: m.Body, last: last, compressed: m.Compressed}
+	item := keptItem{last: last}
+	item.body, item.compressed = x.encoded()
 	item.counted = x.countedSize(len(item.body))
 	if err := x.session.bytes.take(&x.ctx, x, seq, item.counted); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 		x.session.bytes.give(item.counted)
 		return err
 	}
-	if !last && !m.Large() { // a Buffer does not write to the memory of a large one again
+	if !last && len(item.body) <= transport.LargeBody { // a Buffer does not write to the memory of a large one again
 		item.body = x.kept.copyBody(item.body)
 	}
 	x.kept.bytes += item.counted

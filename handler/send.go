@@ -140,12 +140,15 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		return err
 	}
 	conn := x.link
-	x.message = x.result(last)
-	flush, err := conn.Append(&x.message)
-	large := err == nil && x.message.Large()
+	m := &x.message
+	*m = transport.Message{}
+	m.Kind, m.Slot, m.Last = transport.Result, x.slot, last
+	m.Body, m.Compressed = x.encoded()
+	flush, err := conn.Append(m)
+	large := err == nil && m.Large()
 	switch {
 	case large:
-		x.sending = &x.message
+		x.sending = m
 	case err == nil && last:
 		x.ended = true
 		x.endInputs()
@@ -162,7 +165,7 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	if large {
 		err = x.sendLarge(conn, seq)
 	}
-	if err == nil && x.large > keepBody && (!large || conn.Wrote(&x.message)) {
+	if err == nil && x.large > keepBody && (!large || conn.Wrote(m)) {
 		x.session.handler.bodies.Put(x.scratch.B)
 		x.scratch.B = nil
 	}

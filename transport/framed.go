@@ -38,10 +38,17 @@ func (f *framed) Supports(Kind) bool { return true }
 
 func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
 	switch m.Kind {
-	case Ping:
-		return append(dst, wire.Ping), nil, false
 	case Command, Result, Input:
 		return f.appendBody(dst, m)
+	}
+	return f.appendNotice(dst, m), nil, false
+}
+
+// appendNotice appends a message without a body.
+func (f *framed) appendNotice(dst []byte, m *Message) []byte {
+	switch m.Kind {
+	case Ping:
+		return append(dst, wire.Ping)
 	case Failure:
 		payload := wire.AppendFailure(nil, wire.Failure{
 			Outcome:    uint8(m.Err.Outcome),
@@ -49,20 +56,20 @@ func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
 			RetryAfter: milliseconds(m.Err.RetryAfter),
 			Message:    m.Err.Message,
 		})
-		return appendFrame(dst, wire.KindFailure, m.Slot, payload), nil, false
+		return appendFrame(dst, wire.KindFailure, m.Slot, payload)
 	case Cancel:
-		return appendFrame(dst, wire.KindCancel, m.Slot, nil), nil, false
+		return appendFrame(dst, wire.KindCancel, m.Slot, nil)
 	case Credit:
 		f.extras = wire.AppendUvarint(f.extras[:0], uint64(m.Credit))
-		return appendFrame(dst, wire.KindCredit, m.Slot, f.extras), nil, false
+		return appendFrame(dst, wire.KindCredit, m.Slot, f.extras)
 	case Ack:
 		f.extras = wire.AppendUvarint(f.extras[:0], uint64(m.Seen))
-		return appendFrame(dst, wire.KindAck, m.Slot, f.extras), nil, false
+		return appendFrame(dst, wire.KindAck, m.Slot, f.extras)
 	case Resume:
-		return f.appendList(dst, m.Slots), nil, false
+		return f.appendList(dst, m.Slots)
 	default: // Goaway
 		payload := wire.AppendGoaway(nil, wire.Goaway{RetryAfter: milliseconds(m.RetryAfter), Reason: m.Reason})
-		return appendFrame(dst, wire.KindGoaway, 0, payload), nil, false
+		return appendFrame(dst, wire.KindGoaway, 0, payload)
 	}
 }
 
@@ -82,25 +89,11 @@ func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool
 	}
 	f.extras = f.extras[:0]
 	if !m.begun && m.Kind == Command {
-		var e wire.Extras
-		if m.Seq != f.seqOut+1 {
-			e.Seq = uint64(m.Seq)
+		if m.Seq != f.seqOut+1 || m.Timeout > 0 || m.Credit > 1 || m.Metadata != nil || m.Origin != nil {
+			h.Flags |= wire.FlagExtras
+			f.setExtras(m)
 		}
 		f.seqOut = m.Seq
-		if m.Timeout > 0 {
-			e.Timeout = uint64(max(m.Timeout.Microseconds(), 1))
-		}
-		if m.Credit > 1 {
-			e.Credit = uint64(m.Credit)
-		}
-		e.Metadata = m.Metadata
-		if m.Origin != nil {
-			e.Origin = &wire.Origin{Session: m.Origin.Session, Seq: uint64(m.Origin.Seq)}
-		}
-		if e.Seq|e.Timeout|e.Credit != 0 || e.Metadata != nil || e.Origin != nil {
-			h.Flags |= wire.FlagExtras
-			f.extras = wire.AppendExtras(f.extras, e)
-		}
 	}
 
 	piece := m.Body[m.sent:]
@@ -124,6 +117,24 @@ func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool
 		return dst, piece, h.Flags&wire.FlagMore != 0
 	}
 	return append(dst, piece...), nil, h.Flags&wire.FlagMore != 0
+}
+
+// setExtras encodes what a command has beside its body.
+func (f *framed) setExtras(m *Message) {
+	e := wire.Extras{Metadata: m.Metadata}
+	if m.Seq != f.seqOut+1 {
+		e.Seq = uint64(m.Seq)
+	}
+	if m.Timeout > 0 {
+		e.Timeout = uint64(max(m.Timeout.Microseconds(), 1))
+	}
+	if m.Credit > 1 {
+		e.Credit = uint64(m.Credit)
+	}
+	if m.Origin != nil {
+		e.Origin = &wire.Origin{Session: m.Origin.Session, Seq: uint64(m.Origin.Seq)}
+	}
+	f.extras = wire.AppendExtras(f.extras, e)
 }
 
 // wireKind is the kind of the frames of a message with a body.
