@@ -35,7 +35,7 @@ type slot[T any] struct {
 	// Of the owner.
 	out     *inbox // what was taken out of in; nil: nothing
 	next    int    // the item in out that is taken next
-	from    int // where its body begins
+	from    int    // where its body begins
 	body    transport.Body
 	size    int       // of the result that was popped last, once it was decompressed
 	holding int       // bytes of memory that it has
