@@ -217,6 +217,9 @@ func (x *liar) hear(end *liarEnd) {
 			}
 			return
 		}
+		if m.Pieces != nil {
+			m.Body = slices.Concat(m.Pieces...)
+		}
 		x.mu.Lock()
 		k := &end.table.slots[m.Slot]
 		switch m.Kind {

@@ -222,7 +222,8 @@ func (l *link[T]) release(s *slot[T]) {
 	s.seq.Store(0)
 	s.mu.Unlock()
 	s.handedOver()
-	s.body.B, s.credit, s.bytes, s.window = nil, 0, 0, window
+	s.body.Release()
+	s.credit, s.bytes, s.window = 0, 0, window
 	if s.pending.present() {
 		*s.pending = delivery{}
 	}

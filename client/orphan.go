@@ -28,14 +28,14 @@ func (o *orphan[T]) copy(b *inbox, next, from int) {
 	b.held = 0
 	for i := range b.items[next:] {
 		it := b.items[next+i]
-		b.items[next+i].held = 0
-		if it.owned == nil && it.value == nil {
+		b.items[next+i].held, b.items[next+i].pieces = 0, nil
+		if !it.isApart() {
 			it.owned = bytes.Clone(b.bytes[from:it.end])
 			if it.owned == nil {
 				it.owned = []byte{}
 			}
 		}
-		from = it.end
+		from = int(it.end)
 		o.items = append(o.items, it)
 	}
 }
@@ -74,35 +74,42 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 		}
 	}()
 	for i, it := range o.items {
-		body := it.owned
-		if body == nil && it.value == nil && it.err == nil {
-			body = o.bytes[from:it.end]
-			from = it.end
+		var body transport.Body
+		switch {
+		case it.pieces != nil:
+			body.SetPieces(it.pieces)
+		case it.owned != nil:
+			body.Set(it.owned)
+		default:
+			body.Set(o.bytes[from:it.end])
+			from = int(it.end)
 		}
 		told++
-		c.tellResult(o, it, body)
-		o.memory.give(it.held)
-		o.items[i].held, o.items[i].owned = 0, nil
+		held := it.held
+		o.items[i] = item{end: it.end}
+		c.tellResult(o, it, &body)
+		o.memory.give(held)
 	}
 }
 
 // tellResult tells the callback of one result.
-func (c *Client[T]) tellResult(o orphan[T], it item, body []byte) {
+func (c *Client[T]) tellResult(o orphan[T], it item, body *transport.Body) {
+	defer body.Release()
 	if it.err != nil {
 		return
 	}
 	result := it.value
 	if it.compressed {
-		plain, err := o.link.decompress(body)
+		plain, err := o.link.decompress(body.Bytes())
 		if err != nil {
 			c.conf.Logger.Warn("a result that nobody waits for can't be decompressed", "seq", o.seq, "error", err)
 			return
 		}
-		body = plain
+		body.Set(plain)
 	}
 	if result == nil {
 		var err error
-		if result, err = c.decode(o.cmd, &transport.Body{B: body}); err != nil {
+		if result, err = c.decode(o.cmd, body); err != nil {
 			c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
 			return
 		}

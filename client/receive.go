@@ -85,7 +85,7 @@ func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 		defer s.mu.Unlock()
 		return transport.BrokenRule("%d results came on slot %d, where there was credit for %d", s.got, m.Slot, s.granted)
 	}
-	if l.session == nil || len(m.Body) <= transport.AckAbove && m.Err == nil {
+	if l.session == nil || m.Size() <= transport.AckAbove && m.Err == nil {
 		l.accept(conn, s, m)
 		return nil
 	}
@@ -144,8 +144,8 @@ func (b *inbox) put(m *transport.Message) {
 	case m.Err != nil:
 	case m.Value != nil:
 		it.value, _ = m.Value.(base.Result)
-	case m.Owned:
-		it.owned, it.held = m.Body, m.Reserved
+	case m.Pieces != nil:
+		it.pieces, it.held = m.Pieces, m.Reserved
 	case len(b.bytes)+len(m.Body) <= keepInbox:
 		b.bytes = append(b.bytes, m.Body...)
 	case !b.memory.take(len(m.Body)):
@@ -156,7 +156,7 @@ func (b *inbox) put(m *transport.Message) {
 		b.held += len(m.Body)
 		b.bytes = append(b.bytes, m.Body...)
 	}
-	it.end = len(b.bytes)
+	it.end = int32(len(b.bytes))
 	b.items = append(b.items, it)
 }
 
@@ -221,7 +221,8 @@ func (l *link[T]) stray(m *transport.Message) error {
 		return transport.BrokenRule("more than %d results and failures came for no open command", maxStrays)
 	}
 	l.client.conf.Logger.Warn("the server sent a result or failure for no open command", "slot", m.Slot, "seq", m.Seq)
-	if m.Kind != transport.Result || m.Err != nil || m.Owned { // a large one is not worth its memory
+	if m.Kind != transport.Result || m.Err != nil || m.Pieces != nil { // a large one is not worth its memory
+		m.Pieces.Release()
 		return nil
 	}
 	o := newOrphan(l, m.Seq, nil)

@@ -104,14 +104,18 @@ type inbox struct {
 
 // item is one result.
 type item struct {
-	end        int         // in inbox.bytes
-	owned      []byte      // the body, where it is not in there
-	held       int         // bytes of memory that owned has
-	compressed bool        // the body is
-	value      base.Result // the result, where the transport has decoded it
-	err        *base.Error // why the result can't be taken
 	last       bool
+	compressed bool             // the body is
+	end        int32            // in inbox.bytes
+	held       int              // bytes of memory that the body has
+	owned      []byte           // the body, where it is not in there
+	pieces     transport.Pieces // or in pieces
+	value      base.Result      // the result, where the transport has decoded it
+	err        *base.Error      // why the result can't be taken
 }
+
+// isApart tells whether the body is not among inbox.bytes.
+func (it *item) isApart() bool { return it.owned != nil || it.pieces != nil || it.value != nil }
 
 func (b *inbox) reset() {
 	if len(b.items) == 0 && b.held == 0 {
@@ -119,6 +123,7 @@ func (b *inbox) reset() {
 	}
 	for i := range b.items {
 		b.memory.give(b.items[i].held)
+		b.items[i].pieces.Release()
 	}
 	b.memory.give(b.held)
 	b.held = 0
@@ -229,14 +234,18 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		return nil, false, nil, false
 	}
 	it := &s.out.items[s.next]
-	s.body.B = it.owned
-	if it.owned == nil {
-		s.body.B = s.out.bytes[s.from:it.end]
-	}
-	s.next, s.from = s.next+1, it.end
-	s.size, s.holding = len(s.body.B), it.held
 	owned := it.owned
-	it.owned, it.held = nil, 0
+	switch {
+	case it.pieces != nil:
+		s.body.SetPieces(it.pieces)
+	case owned != nil:
+		s.body.Set(owned)
+	default:
+		s.body.Set(s.out.bytes[s.from:it.end])
+	}
+	s.next, s.from = s.next+1, int(it.end)
+	s.size, s.holding = s.body.Len(), it.held
+	it.owned, it.pieces, it.held = nil, nil, 0
 	switch {
 	case it.err != nil:
 		return nil, it.last, s.named(it.err), true
@@ -244,14 +253,15 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		return it.value, it.last, nil, true
 	}
 	if it.compressed {
-		var tooLong *base.Error
-		if s.body.B, tooLong = s.link.decompress(s.body.B); tooLong != nil {
+		plain, tooLong := s.link.decompress(s.body.Bytes())
+		if tooLong != nil {
 			return nil, it.last, s.named(tooLong), true
 		}
-		s.size = len(s.body.B)
+		s.body.Set(plain)
+		s.size = len(plain)
 	}
 	result, err = s.link.client.decode(s.cmd, &s.body)
-	s.body.B = nil // it is not the codec's any more
+	s.body.Release() // it is not the codec's any more
 	s.link.client.memory.pool.Put(owned)
 	if err != nil {
 		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)

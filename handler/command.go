@@ -24,8 +24,9 @@ type command[T any] struct {
 	memory     *Memory // from which body is; of the command's connection
 	held       int     // bytes of memory
 	slot       int
-	body       []byte
-	compressed bool        // body is
+	body       []byte // of one piece
+	reader     transport.Body
+	compressed bool        // the body is
 	value      any         // the decoded command, of a transport that decodes itself
 	cmd        base.Cmd[T] // once it is decoded; of the goroutine that runs it, and of Receive
 
@@ -34,9 +35,8 @@ type command[T any] struct {
 	entered        int64       // when it began to; 0: it did not
 	before, behind *command[T] // in the queue
 
-	timer  wheel.Timer
-	reader transport.Body
-	wake   chan struct{} // of capacity 1: credit came, or the command has ended
+	timer wheel.Timer
+	wake  chan struct{} // of capacity 1: credit came, or the command has ended
 
 	sendMu  sync.Mutex // one Send at a time, so that results keep their order; protects scratch and message
 	scratch transport.Buffer
@@ -91,13 +91,14 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	at := conn.At()
 	x.slot, x.value, x.compressed, x.entered = m.Slot, m.Value, m.Compressed, 0
 	switch {
-	case m.Owned:
-		x.body = m.Body
+	case m.Pieces != nil:
+		x.reader.SetPieces(m.Pieces)
 	case m.Value == nil:
 		if len(m.Body) > keepBody {
 			x.body = x.session.handler.bodies.Get(len(m.Body))
 		}
 		x.body = append(x.body[:0], m.Body...)
+		x.reader.Set(x.body)
 	}
 	if m.Timeout > 0 {
 		x.ctx.setDeadline(at.Add(m.Timeout))

@@ -87,6 +87,7 @@ func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
 		x, seq := c.open(m.Slot)
 		switch {
 		case x == nil:
+			m.Pieces.Release()
 			c.memory.Release(m.Reserved)
 			return nil, c.stray()
 		case m.Kind == transport.Credit:
@@ -160,12 +161,13 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	held, refusal := c.memory.hold(len(m.Body), m.Reserved)
+	held, refusal := c.memory.hold(m.Size(), m.Reserved)
 	c.countRefusal(refusal)
 	if refusal == nil {
 		refusal = c.refusal(m)
 	}
 	if refusal != nil {
+		m.Pieces.Release()
 		c.memory.give(held)
 		x.refuse(c.conn, m, refusal)
 		return nil, nil

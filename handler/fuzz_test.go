@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -252,6 +253,9 @@ func (x *foe) hear(s *foeSession, number int, r io.Reader) {
 		m := transport.Message{}
 		if err := of.Read(in, &m); err != nil {
 			return
+		}
+		if m.Pieces != nil {
+			m.Body = slices.Concat(m.Pieces...)
 		}
 		s.mu.Lock()
 		if s.conn == number && !x.raw {

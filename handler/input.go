@@ -28,7 +28,7 @@ type inputs struct {
 }
 
 type input struct {
-	body       []byte
+	body       transport.Pieces
 	compressed bool
 	memory     *Memory
 	held       int // bytes of memory
@@ -45,7 +45,7 @@ func (in *inputs) signal() {
 func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	refusal, held := m.Err, 0
 	if refusal == nil {
-		held, refusal = c.memory.hold(len(m.Body), m.Reserved)
+		held, refusal = c.memory.hold(m.Size(), m.Reserved)
 	}
 	if refusal != nil {
 		if refusal.Code == base.ErrBusy {
@@ -67,7 +67,7 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 		return nil
 	}
 	in := x.inputsLocked()
-	isEnd := m.Last && len(m.Body) == 0
+	isEnd := m.Last && m.Size() == 0
 	switch {
 	case in.last:
 		return transport.BrokenRule("an input came on slot %d after the last one", x.slot)
@@ -77,9 +77,9 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	in.came++
 	in.last = m.Last
 	if !isEnd {
-		body := m.Body
-		if !m.Owned {
-			body = bytes.Clone(body)
+		body := m.Pieces
+		if body == nil {
+			body = transport.Pieces{bytes.Clone(m.Body)}
 		}
 		in.queue = append(in.queue, input{body, m.Compressed, c.memory, held})
 		held = 0
@@ -188,17 +188,19 @@ func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next inp
 		}
 	}()
 	defer next.memory.give(next.held)
-	body := next.body
+	var body transport.Body
+	defer body.Release()
+	body.SetPieces(next.body)
 	if next.compressed {
-		plain, held, failure := x.session.decompress(body, next.memory)
+		plain, held, failure := x.session.decompress(body.Bytes(), next.memory)
 		if failure != nil {
 			failure.Outcome = base.Failed
 			return nil, failure
 		}
 		defer next.memory.give(held)
-		body = plain
+		body.Set(plain)
 	}
-	v, err = decoder.DecodeInput(x.cmd, &transport.Body{B: body})
+	v, err = decoder.DecodeInput(x.cmd, &body)
 	if err == io.EOF { // which is the end of the inputs to who receives them
 		err = io.ErrUnexpectedEOF
 	}

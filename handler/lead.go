@@ -143,7 +143,7 @@ func (c *Conn[T]) mayRun(x *command[T]) bool {
 		c.debt -= passed / 3
 		c.repaid = c.clock
 	}
-	return c.debt < maxDebt && len(x.body) <= keepBody
+	return c.debt < maxDebt && x.reader.Len() <= keepBody
 }
 
 // owe adds to the debt.

@@ -85,13 +85,12 @@ func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 	if x.value != nil {
 		return x.value.(base.Cmd[T]), nil
 	}
-	x.reader.B = x.body
 	if x.compressed {
-		plain, held, failure := x.session.decompress(x.body, x.memory)
+		plain, held, failure := x.session.decompress(x.reader.Bytes(), x.memory)
 		if failure != nil {
 			return nil, failure
 		}
-		x.reader.B = plain
+		x.reader.Set(plain)
 		x.held += held
 	}
 	cmd, err := x.session.handler.Codec.Decode(&x.reader)

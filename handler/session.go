@@ -127,7 +127,8 @@ func (s *Session[T]) finish(x *command[T]) {
 		x.memory.give(x.held)
 		x.held = 0
 	}
-	x.value, x.cmd, x.reader.B = nil, nil, nil
+	x.value, x.cmd = nil, nil
+	x.reader.Release()
 	if cap(x.body) > keepBody {
 		s.handler.bodies.Put(x.body)
 		x.body = nil

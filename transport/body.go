@@ -1,14 +1,27 @@
 package transport
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // Buffer is a Writer in memory: what codecs write bodies to. It never fails. B is not
 // theirs: its memory is used again.
 type Buffer struct{ B []byte }
 
-// Write appends b.
+// Write appends p. A large one is copied step by step: the runtime can't interrupt a
+// step, and other goroutines, those of other commands among them, wait for its end.
 func (b *Buffer) Write(p []byte) (int, error) {
-	b.B = append(b.B, p...)
+	if len(p) <= copyAtOnce {
+		b.B = append(b.B, p...)
+		return len(p), nil
+	}
+	if cap(b.B)-len(b.B) < len(p) {
+		b.B = append(make([]byte, 0, len(b.B)+len(p)), b.B...)
+	}
+	for step := range slices.Chunk(p, copyAtOnce) {
+		b.B = append(b.B, step...)
+	}
 	return len(p), nil
 }
 
@@ -32,6 +45,9 @@ func (b *Buffer) Reset() {
 	b.B = b.B[:0]
 }
 
+// copyAtOnce is how many bytes are copied in one step.
+const copyAtOnce = 64 << 10
+
 // keepBody is the capacity in bytes that a Buffer keeps between two bodies. It is
 // below LargeBody, so that memory which a connection may still be writing from is
 // never written to again: the constant below is an error otherwise.
@@ -39,26 +55,130 @@ const keepBody = 4 << 10
 
 const _ = uint(LargeBody - keepBody - 1)
 
-// Body is a Reader of a body in memory: what codecs read bodies from. B is theirs until
-// Decode returns; then its memory is used for other bodies.
-type Body struct{ B []byte }
+// Body is a Reader of a body in memory: what codecs read bodies from. A large body lies
+// there in pieces. The zero Body is empty.
+type Body struct {
+	b      []byte // what is read next
+	pieces Pieces // b is in the first one, if there are any
+}
 
-// Read reads up to len(p) bytes; io.EOF at the end of the body.
+// Pieces are a body that came in pieces. Their memory is used again once the body was
+// read, or given up by Release.
+type Pieces [][]byte
+
+// Len returns how many bytes there are.
+func (p Pieces) Len() (n int) {
+	for _, b := range p {
+		n += len(b)
+	}
+	return n
+}
+
+// Release gives the memory up.
+func (p Pieces) Release() {
+	for i, b := range p {
+		releasePiece(b)
+		p[i] = nil
+	}
+}
+
+// pieceSize is the largest capacity of a piece, in bytes, and that of most.
+const pieceSize = pooledLarge
+
+var freePieces Pool
+
+// newPiece returns memory for n bytes, or a part of them, or more.
+func newPiece(n int) []byte {
+	if n < pieceSize/2 {
+		return make([]byte, 0, n)
+	}
+	return freePieces.Get(pieceSize)
+}
+
+func releasePiece(b []byte) {
+	if cap(b) == pieceSize {
+		freePieces.Put(b)
+	}
+}
+
+// NewBody returns a Body of b.
+func NewBody(b []byte) *Body { return &Body{b: b} }
+
+// Set gives the Body another body, in one piece.
+func (b *Body) Set(body []byte) {
+	b.Release()
+	b.b = body
+}
+
+// SetPieces gives the Body another body, in pieces, which are the Body's then.
+func (b *Body) SetPieces(pieces Pieces) {
+	b.Release()
+	if len(pieces) > 0 {
+		b.pieces, b.b = pieces, pieces[0]
+	}
+}
+
+// Release empties the Body, and gives the memory of pieces up.
+func (b *Body) Release() {
+	b.pieces.Release()
+	b.b, b.pieces = nil, nil
+}
+
+// Len returns how many bytes are left.
+func (b *Body) Len() int {
+	n := len(b.b)
+	if len(b.pieces) > 1 {
+		n += b.pieces[1:].Len()
+	}
+	return n
+}
+
+// Bytes returns all that is left, in one piece, and leaves nothing. It is the codec's
+// until Decode returns; then its memory is used for other bodies.
+func (b *Body) Bytes() []byte {
+	if len(b.pieces) <= 1 {
+		rest := b.b
+		b.b = nil
+		return rest
+	}
+	whole := make([]byte, 0, b.Len())
+	for b.more() {
+		whole = append(whole, b.b...)
+		b.b = nil
+	}
+	return whole
+}
+
+// more tells whether a byte is left, and if so, b.b has some.
+func (b *Body) more() bool {
+	for len(b.b) == 0 {
+		if len(b.pieces) <= 1 {
+			return false
+		}
+		releasePiece(b.pieces[0])
+		b.pieces[0] = nil
+		b.pieces = b.pieces[1:]
+		b.b = b.pieces[0]
+	}
+	return true
+}
+
+// Read reads up to len(p) bytes, of one piece; io.EOF at the end of the body.
 func (b *Body) Read(p []byte) (int, error) {
-	if len(b.B) == 0 && len(p) > 0 {
+	if !b.more() && len(p) > 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, b.B)
-	b.B = b.B[n:]
+	n := copy(p, b.b)
+	b.b = b.b[n:]
 	return n, nil
 }
 
 // ReadByte reads one byte; io.EOF at the end of the body.
 func (b *Body) ReadByte() (byte, error) {
-	if len(b.B) == 0 {
+	if !b.more() {
 		return 0, io.EOF
 	}
-	c := b.B[0]
-	b.B = b.B[1:]
+	c := b.b[0]
+	b.b = b.b[1:]
 	return c, nil
 }

@@ -1,16 +1,18 @@
 package transport
 
 import (
+	"bytes"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 )
 
 func TestBody(t *testing.T) {
-	if err := iotest.TestReader(&Body{B: pattern(1000)}, pattern(1000)); err != nil {
+	if err := iotest.TestReader(NewBody(pattern(1000)), pattern(1000)); err != nil {
 		t.Error(err)
 	}
-	b := &Body{B: []byte("ab")}
+	b := NewBody([]byte("ab"))
 	if c, err := b.ReadByte(); c != 'a' || err != nil {
 		t.Errorf("read %q, %v", c, err)
 	}
@@ -22,6 +24,43 @@ func TestBody(t *testing.T) {
 	}
 	if n, err := b.Read(nil); n != 0 || err != nil {
 		t.Errorf("reading nothing: %d, %v", n, err)
+	}
+}
+
+// A large body lies in pieces, whose memory is used again once they were read.
+func TestABodyInPieces(t *testing.T) {
+	content := pattern(3*pieceSize + 100)
+	pieces := func() (p Pieces) {
+		for at := 0; at < len(content); at += pieceSize {
+			piece := newPiece(len(content) - at)
+			p = append(p, append(piece, content[at:min(at+cap(piece), len(content))]...))
+		}
+		return p
+	}
+	var b Body
+	b.SetPieces(pieces())
+	if b.Len() != len(content) {
+		t.Errorf("it has %d bytes", b.Len())
+	}
+	if err := iotest.TestReader(&b, content); err != nil {
+		t.Error(err)
+	}
+	b.SetPieces(pieces())
+	if c, err := b.ReadByte(); c != content[0] || err != nil {
+		t.Errorf("read %d, %v", c, err)
+	}
+	if rest := b.Bytes(); !bytes.Equal(rest, content[1:]) || b.Len() != 0 {
+		t.Errorf("%d bytes were left, and %d are now", len(rest), b.Len())
+	}
+	held := pieces()
+	b.SetPieces(held)
+	b.Release()
+	if b.Len() != 0 || slices.ContainsFunc(held, func(p []byte) bool { return p != nil }) {
+		t.Error("it still refers to memory that is not its own any more")
+	}
+	b.SetPieces(nil)
+	if _, err := b.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("no pieces: %v", err)
 	}
 }
 
@@ -39,7 +78,11 @@ func TestBuffer(t *testing.T) {
 	if len(b.B) != 0 || &b.B[:1][0] != before {
 		t.Error("a small buffer is not used again")
 	}
-	b.B = make([]byte, 2*keepBody)
+	large := pattern(3*copyAtOnce + 5)
+	_ = w.WriteByte('a')
+	if n, err := w.Write(large); n != len(large) || err != nil || !bytes.Equal(b.B[1:], large) {
+		t.Errorf("%d bytes were written, %v, and it holds %d", n, err, len(b.B))
+	}
 	if b.Reset(); cap(b.B) != 0 {
 		t.Error("a large buffer is kept")
 	}

@@ -69,8 +69,7 @@ func read(t *testing.T, c *Conn) Message {
 	if err := c.Read(&m); err != nil {
 		t.Fatal(err)
 	}
-	m.Body = bytes.Clone(m.Body)
-	return m
+	return ownBody(m)
 }
 
 type seqs struct{ last atomic.Int64 }

@@ -12,7 +12,7 @@ import (
 type partial struct {
 	m       Message
 	total   int
-	body    []byte
+	pieces  Pieces
 	got     int  // bytes that have come, thrown away or not
 	dropped bool // its chunks are thrown away
 }
@@ -39,24 +39,32 @@ func (f *framed) drop(p *partial, m *Message, err *base.Error) (tell bool) {
 		f.budget.Release(p.m.Reserved)
 		p.m.Reserved = 0
 	}
-	p.dropped, p.body = true, nil
+	p.pieces.Release()
+	p.dropped, p.pieces = true, nil
 	p.m.Err = err
 	*m = p.m
 	return p.m.Kind != Result
 }
 
-// grow makes the body n bytes long. Its memory grows with what has come, not with what was
-// declared: by as much again three times over, until an eighth has come, and then to the
-// whole. So little is copied, which would hold up the connection's other messages.
-func (p *partial) grow(n int) {
-	if n > cap(p.body) {
-		room := min(4*n, p.total)
-		if n >= p.total/8 {
-			room = p.total
+// read reads the next n bytes. The body's memory at most doubles what has come, whatever
+// was declared, and nothing is ever moved: it would hold up the connection's other messages.
+func (p *partial) read(r io.Reader, n int) error {
+	have := p.pieces.Len()
+	for n > 0 {
+		i := len(p.pieces) - 1
+		if i < 0 || len(p.pieces[i]) == cap(p.pieces[i]) {
+			p.pieces = append(p.pieces, newPiece(min(max(n, have), p.total-have)))
+			i++
 		}
-		p.body = append(make([]byte, 0, room), p.body...)
+		piece := p.pieces[i]
+		came := piece[len(piece):min(len(piece)+n, cap(piece))]
+		if _, err := io.ReadFull(r, came); err != nil {
+			return err
+		}
+		p.pieces[i] = piece[:len(piece)+len(came)]
+		n, have = n-len(came), have+len(came)
 	}
-	p.body = p.body[:n]
+	return nil
 }
 
 // readChunk reads a further chunk. At the last, p.m is the message, unless
@@ -72,9 +80,7 @@ func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell boo
 	if p.dropped {
 		_, err = r.Discard(h.Length)
 	} else {
-		have := len(p.body)
-		p.grow(have + h.Length)
-		_, err = io.ReadFull(r, p.body[have:])
+		err = p.read(r, h.Length)
 	}
 	if err != nil {
 		return false, unexpected(err)
@@ -91,6 +97,6 @@ func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell boo
 		var m Message
 		return f.drop(p, &m, givenUp()) && p.m.Kind == Command, nil
 	}
-	p.m.Body, p.m.Owned = p.body, true
+	p.m.Pieces = p.pieces
 	return p.m.Kind == Result || !p.dropped, nil
 }

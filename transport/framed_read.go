@@ -183,8 +183,7 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 	if m.Err != nil {
 		return f.drop(p, m, m.Err), nil
 	}
-	p.body = bytes.Clone(payload)
-	return false, nil
+	return false, p.read(bytes.NewReader(payload), len(payload))
 }
 
 func (f *framed) noMemory(size int) *base.Error {

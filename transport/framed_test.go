@@ -44,7 +44,6 @@ func simplify(m Message) Message {
 	if len(m.Body) == 0 {
 		m.Body = nil
 	}
-	m.Owned = false
 	if m.Err != nil {
 		e := *m.Err
 		e.Remote = false

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,9 +52,14 @@ func readFrom(wire Transport, r *bufio.Reader) (messages []Message, err error) {
 		if err := wire.Read(r, &m); err != nil {
 			return messages, err
 		}
-		m.Body = bytes.Clone(m.Body)
-		messages = append(messages, m)
+		messages = append(messages, ownBody(m))
 	}
+}
+
+// ownBody returns m with a body of its own, in one piece.
+func ownBody(m Message) Message {
+	m.Body, m.Pieces = append(bytes.Clone(m.Body), slices.Concat(m.Pieces...)...), nil
+	return m
 }
 
 // pattern returns n bytes that differ from those near them, and whose pieces of

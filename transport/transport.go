@@ -41,8 +41,6 @@ type Message struct {
 	Last bool
 	// Compressed: the Body of a Command, Result or Input is compressed.
 	Compressed bool
-	// Owned: Read made Body for this message alone; the receiver may keep it.
-	Owned bool
 	// These two are the Conn's and the framed transport's, under Conn.mu, as what is at
 	// the end is.
 	begun   bool // the first piece was appended
@@ -70,9 +68,12 @@ type Message struct {
 	// Slots are the list of a Resume.
 	Slots []SlotState
 	// Body is the encoded command or result. As Read sets it, it is a view that
-	// holds until the next Read, unless Owned.
+	// holds until the next Read.
 	Body []byte
-	// Reserved is how much of the connection's Budget Read has taken for Body.
+	// Pieces are the body, as Read sets it, where it came in pieces; Body is empty then.
+	// They are the receiver's.
+	Pieces Pieces
+	// Reserved is how much of the connection's Budget Read has taken for the body.
 	Reserved int
 	// Value is set by a Read that decodes bodies itself, instead of Body.
 	Value any
@@ -93,6 +94,9 @@ type Message struct {
 	end  uint64        // where in the stream of bytes the message ends; 0: not wholly appended
 	done chan struct{} // of a large message: closed when it was wholly written, or given up
 }
+
+// Size returns the size of the body in bytes.
+func (m *Message) Size() int { return len(m.Body) + m.Pieces.Len() }
 
 // Sequenced learns the Seq of its command, before the command is on its way. It
 // is called under the Conn's lock and must not block.

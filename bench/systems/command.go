@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,9 +128,10 @@ func (c bytesCodec) decode(r transport.Reader) (*message, error) {
 // readAll appends to body what is left in r.
 func readAll(r io.Reader, body []byte) ([]byte, error) {
 	if in, ok := r.(*transport.Body); ok {
-		body = append(body, in.B...)
-		in.B = nil
-		return body, nil
+		body = slices.Grow(body, in.Len())
+		body = body[:in.Len()]
+		_, err := io.ReadFull(in, body)
+		return body, err
 	}
 	var rest bytes.Buffer
 	_, err := rest.ReadFrom(r)

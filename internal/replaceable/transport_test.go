@@ -91,7 +91,7 @@ func (j jsonLines) Read(r *bufio.Reader, m *transport.Message) error {
 	}
 	*m = transport.Message{
 		Slot: line.Slot, Seq: line.Seq, Last: line.Last, Timeout: line.Timeout,
-		Credit: line.Credit, Body: line.Body, Owned: true,
+		Credit: line.Credit, Body: line.Body,
 	}
 	known := false
 	for kind, name := range kindNames {
