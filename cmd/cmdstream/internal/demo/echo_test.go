@@ -38,7 +38,7 @@ func TestEchoAllocatesNothing(t *testing.T) {
 		if err := clientCodec.Encode(cmd, &out); err != nil {
 			t.Fatal(err)
 		}
-		in.B = out.B
+		in.Set(out.B)
 		received, err := proxy.codec.Decode(&in)
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestEchoAllocatesNothing(t *testing.T) {
 		if err := received.Exec(context.Background(), time.Time{}, 1, receiver, proxy); err != nil {
 			t.Fatal(err)
 		}
-		in.B = proxy.out.B
+		in.Set(proxy.out.B)
 		if _, err := clientCodec.DecodeFor(cmd, &in); err != nil {
 			t.Fatal(err)
 		}
