@@ -22,6 +22,7 @@ const (
 
 	readBuffer = 16 << 10    // bytes
 	idleBuffer = 128         // bytes of the read buffer of a connection over which little comes
+	yieldAbove = 4 << 10     // bytes that have come at once
 	idleAfter  = time.Second // without a byte, a connection gives its read buffer up
 	sendBuffer = 256 << 10   // bytes that may wait to be written before Room waits
 	keepBuffer = 64 << 10    // bytes of a buffer's capacity that an idle connection keeps
@@ -134,9 +135,12 @@ func (c *Conn) Read(m *Message) error {
 	if err := c.transport.Read(c.in, m); err != nil {
 		return c.Fail(err)
 	}
-	if c.in.Buffered() > 0 {
+	if n := c.in.Buffered(); n > 0 {
 		c.Hold()
-		c.yields = true
+		// At a client those who get their answers now are about to append. At a server
+		// the reader itself has run most commands, and a yield wakes a processor that
+		// finds nothing to do: only a large batch is worth it.
+		c.yields = c.yields || c.nextSeq != nil || n >= yieldAbove
 	}
 	return nil
 }
