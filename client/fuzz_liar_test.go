@@ -218,7 +218,9 @@ func (x *liar) hear(end *liarEnd) {
 			return
 		}
 		if m.Pieces != nil {
-			m.Body = slices.Concat(m.Pieces...)
+			var body transport.Body
+			body.SetPieces(m.Pieces)
+			m.Body = body.Bytes()
 		}
 		x.mu.Lock()
 		k := &end.table.slots[m.Slot]

@@ -48,6 +48,9 @@ type arriving struct {
 	n      int
 }
 
+// Pool implements transport.Budget.
+func (a *arriving) Pool() *transport.Pool { return &a.memory.pool }
+
 // Reserve implements transport.Budget.
 func (a *arriving) Reserve(n int) bool {
 	if !a.memory.take(n) {

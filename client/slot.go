@@ -105,13 +105,13 @@ type inbox struct {
 // item is one result.
 type item struct {
 	last       bool
-	compressed bool             // the body is
-	end        int32            // in inbox.bytes
-	held       int              // bytes of memory that the body has
-	owned      []byte           // the body, where it is not in there
-	pieces     transport.Pieces // or in pieces
-	value      base.Result      // the result, where the transport has decoded it
-	err        *base.Error      // why the result can't be taken
+	compressed bool              // the body is
+	end        int32             // in inbox.bytes
+	held       int               // bytes of memory that the body has
+	owned      []byte            // the body, where it is not in there
+	pieces     *transport.Pieces // or in pieces
+	value      base.Result       // the result, where the transport has decoded it
+	err        *base.Error       // why the result can't be taken
 }
 
 // isApart tells whether the body is not among inbox.bytes.

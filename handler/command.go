@@ -95,7 +95,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 		x.reader.SetPieces(m.Pieces)
 	case m.Value == nil:
 		if len(m.Body) > keepBody {
-			x.body = x.session.handler.bodies.Get(len(m.Body))
+			x.body = x.session.handler.memory.bodies.Get(len(m.Body))
 		}
 		x.body = append(x.body[:0], m.Body...)
 		x.reader.Set(x.body)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -255,7 +254,9 @@ func (x *foe) hear(s *foeSession, number int, r io.Reader) {
 			return
 		}
 		if m.Pieces != nil {
-			m.Body = slices.Concat(m.Pieces...)
+			var body transport.Body
+			body.SetPieces(m.Pieces)
+			m.Body = body.Bytes()
 		}
 		s.mu.Lock()
 		if s.conn == number && !x.raw {

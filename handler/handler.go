@@ -53,7 +53,6 @@ type Handler[T any] struct {
 	wheel    *wheel.Wheel
 	watchdog *watchdog
 	paces    paces
-	bodies   transport.Pool
 	sessions *sessions[T]
 	admitted admission[T]
 	memory   memory

@@ -28,7 +28,7 @@ type inputs struct {
 }
 
 type input struct {
-	body       transport.Pieces
+	body       transport.Body
 	compressed bool
 	memory     *Memory
 	held       int // bytes of memory
@@ -77,11 +77,13 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	in.came++
 	in.last = m.Last
 	if !isEnd {
-		body := m.Pieces
-		if body == nil {
-			body = transport.Pieces{bytes.Clone(m.Body)}
+		next := input{compressed: m.Compressed, memory: c.memory, held: held}
+		if m.Pieces != nil {
+			next.body.SetPieces(m.Pieces)
+		} else {
+			next.body.Set(bytes.Clone(m.Body))
 		}
-		in.queue = append(in.queue, input{body, m.Compressed, c.memory, held})
+		in.queue = append(in.queue, next)
 		held = 0
 	}
 	in.signal()
@@ -102,7 +104,9 @@ func (x *command[T]) endInputs() {
 	if x.inputs == nil {
 		return
 	}
-	for _, next := range x.inputs.queue {
+	for i := range x.inputs.queue {
+		next := &x.inputs.queue[i]
+		next.body.Release()
 		next.memory.give(next.held)
 	}
 	x.inputs.queue = nil
@@ -188,9 +192,8 @@ func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next inp
 		}
 	}()
 	defer next.memory.give(next.held)
-	var body transport.Body
+	body := &next.body
 	defer body.Release()
-	body.SetPieces(next.body)
 	if next.compressed {
 		plain, held, failure := x.session.decompress(body.Bytes(), next.memory)
 		if failure != nil {
@@ -200,7 +203,7 @@ func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next inp
 		defer next.memory.give(held)
 		body.Set(plain)
 	}
-	v, err = decoder.DecodeInput(x.cmd, &body)
+	v, err = decoder.DecodeInput(x.cmd, body)
 	if err == io.EOF { // which is the end of the inputs to who receives them
 		err = io.ErrUnexpectedEOF
 	}

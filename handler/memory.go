@@ -42,8 +42,9 @@ const leastPart = 8
 
 // memory is the same for a whole server.
 type memory struct {
-	limit int64
-	used  atomic.Int64
+	limit  int64
+	used   atomic.Int64
+	bodies transport.Pool
 }
 
 // NewMemory returns the Memory of a connection.
@@ -53,6 +54,9 @@ func (h *Handler[T]) NewMemory() *Memory {
 	m.watch.timer.Fire = m.watch.look
 	return m
 }
+
+// Pool implements transport.Budget.
+func (m *Memory) Pool() *transport.Pool { return &m.all.bodies }
 
 // Reserve implements transport.Budget.
 func (m *Memory) Reserve(n int) bool {

@@ -114,7 +114,7 @@ func (x *command[T]) encode(result base.Result) (last bool, err error) {
 	last = result.LastOne()
 	x.scratch.Reset()
 	if x.large > keepBody {
-		x.scratch.B = x.session.handler.bodies.Get(x.large)
+		x.scratch.B = x.session.handler.memory.bodies.Get(x.large)
 	}
 	if err := x.session.handler.Codec.Encode(result, &x.scratch); err != nil {
 		var e *base.Error
@@ -166,7 +166,7 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		err = x.sendLarge(conn, seq)
 	}
 	if err == nil && x.large > keepBody && (!large || conn.Wrote(m)) {
-		x.session.handler.bodies.Put(x.scratch.B)
+		x.session.handler.memory.bodies.Put(x.scratch.B)
 		x.scratch.B = nil
 	}
 	return err

@@ -130,7 +130,7 @@ func (s *Session[T]) finish(x *command[T]) {
 	x.value, x.cmd = nil, nil
 	x.reader.Release()
 	if cap(x.body) > keepBody {
-		s.handler.bodies.Put(x.body)
+		s.handler.memory.bodies.Put(x.body)
 		x.body = nil
 	}
 	s.mu.Lock()

@@ -58,47 +58,8 @@ const _ = uint(LargeBody - keepBody - 1)
 // Body is a Reader of a body in memory: what codecs read bodies from. A large body lies
 // there in pieces. The zero Body is empty.
 type Body struct {
-	b      []byte // what is read next
-	pieces Pieces // b is in the first one, if there are any
-}
-
-// Pieces are a body that came in pieces. Their memory is used again once the body was
-// read, or given up by Release.
-type Pieces [][]byte
-
-// Len returns how many bytes there are.
-func (p Pieces) Len() (n int) {
-	for _, b := range p {
-		n += len(b)
-	}
-	return n
-}
-
-// Release gives the memory up.
-func (p Pieces) Release() {
-	for i, b := range p {
-		releasePiece(b)
-		p[i] = nil
-	}
-}
-
-// pieceSize is the largest capacity of a piece, in bytes, and that of most.
-const pieceSize = pooledLarge
-
-var freePieces Pool
-
-// newPiece returns memory for n bytes, or a part of them, or more.
-func newPiece(n int) []byte {
-	if n < pieceSize/2 {
-		return make([]byte, 0, n)
-	}
-	return freePieces.Get(pieceSize)
-}
-
-func releasePiece(b []byte) {
-	if cap(b) == pieceSize {
-		freePieces.Put(b)
-	}
+	b      []byte  // what is read next
+	pieces *Pieces // b is the rest of the first one; nil: there is nothing but b
 }
 
 // NewBody returns a Body of b.
@@ -111,11 +72,9 @@ func (b *Body) Set(body []byte) {
 }
 
 // SetPieces gives the Body another body, in pieces, which are the Body's then.
-func (b *Body) SetPieces(pieces Pieces) {
+func (b *Body) SetPieces(pieces *Pieces) {
 	b.Release()
-	if len(pieces) > 0 {
-		b.pieces, b.b = pieces, pieces[0]
-	}
+	b.b, b.pieces = pieces.first(), pieces
 }
 
 // Release empties the Body, and gives the memory of pieces up.
@@ -125,18 +84,12 @@ func (b *Body) Release() {
 }
 
 // Len returns how many bytes are left.
-func (b *Body) Len() int {
-	n := len(b.b)
-	if len(b.pieces) > 1 {
-		n += b.pieces[1:].Len()
-	}
-	return n
-}
+func (b *Body) Len() int { return len(b.b) + b.pieces.Len() - len(b.pieces.first()) }
 
 // Bytes returns all that is left, in one piece, and leaves nothing. It is the codec's
 // until Decode returns; then its memory is used for other bodies.
 func (b *Body) Bytes() []byte {
-	if len(b.pieces) <= 1 {
+	if len(b.b) == b.Len() {
 		rest := b.b
 		b.b = nil
 		return rest
@@ -152,13 +105,11 @@ func (b *Body) Bytes() []byte {
 // more tells whether a byte is left, and if so, b.b has some.
 func (b *Body) more() bool {
 	for len(b.b) == 0 {
-		if len(b.pieces) <= 1 {
+		if b.pieces == nil || len(b.pieces.list) <= 1 {
 			return false
 		}
-		releasePiece(b.pieces[0])
-		b.pieces[0] = nil
-		b.pieces = b.pieces[1:]
-		b.b = b.pieces[0]
+		b.pieces.drop()
+		b.b = b.pieces.first()
 	}
 	return true
 }

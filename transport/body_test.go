@@ -3,7 +3,6 @@ package transport
 import (
 	"bytes"
 	"io"
-	"slices"
 	"testing"
 	"testing/iotest"
 )
@@ -30,10 +29,12 @@ func TestBody(t *testing.T) {
 // A large body lies in pieces, whose memory is used again once they were read.
 func TestABodyInPieces(t *testing.T) {
 	content := pattern(3*pieceSize + 100)
-	pieces := func() (p Pieces) {
-		for at := 0; at < len(content); at += pieceSize {
-			piece := newPiece(len(content) - at)
-			p = append(p, append(piece, content[at:min(at+cap(piece), len(content))]...))
+	pieces := func() *Pieces {
+		p, r := &Pieces{pool: new(Pool)}, bytes.NewReader(content)
+		for step := 1; r.Len() > 0; step *= 7 {
+			if err := p.read(r, min(step, r.Len()), len(content)-p.Len()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return p
 	}
@@ -46,18 +47,18 @@ func TestABodyInPieces(t *testing.T) {
 		t.Error(err)
 	}
 	b.SetPieces(pieces())
-	if c, err := b.ReadByte(); c != content[0] || err != nil {
-		t.Errorf("read %d, %v", c, err)
+	if c, err := b.ReadByte(); c != content[0] || err != nil || b.Len() != len(content)-1 {
+		t.Errorf("read %d, %v, and %d are left", c, err, b.Len())
 	}
 	if rest := b.Bytes(); !bytes.Equal(rest, content[1:]) || b.Len() != 0 {
 		t.Errorf("%d bytes were left, and %d are now", len(rest), b.Len())
 	}
 	held := pieces()
 	b.SetPieces(held)
-	b.Release()
-	if b.Len() != 0 || slices.ContainsFunc(held, func(p []byte) bool { return p != nil }) {
+	if b.Release(); b.Len() != 0 || held.Len() != 0 || len(held.list) != 0 {
 		t.Error("it still refers to memory that is not its own any more")
 	}
+	held.Release()
 	b.SetPieces(nil)
 	if _, err := b.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("no pieces: %v", err)

@@ -9,7 +9,11 @@ import (
 
 // Framed is cmdstream's own wire, version 1: see docs/spec.md.
 func Framed(o Options) Transport {
-	return &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots), isOpen: o.Open, budget: o.Budget}
+	f := &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots), isOpen: o.Open, budget: o.Budget}
+	if f.budget == nil {
+		f.budget = new(noBudget)
+	}
+	return f
 }
 
 type framed struct {
@@ -18,7 +22,7 @@ type framed struct {
 	maxSlots uint64
 
 	isOpen func(slot int) bool // nil: not known
-	budget Budget              // nil: without bound
+	budget Budget
 
 	// The reading side's.
 	compressed bool // a compression was agreed upon

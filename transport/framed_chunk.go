@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bufio"
-	"io"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/wire"
@@ -12,7 +11,7 @@ import (
 type partial struct {
 	m       Message
 	total   int
-	pieces  Pieces
+	pieces  *Pieces
 	got     int  // bytes that have come, thrown away or not
 	dropped bool // its chunks are thrown away
 }
@@ -46,27 +45,6 @@ func (f *framed) drop(p *partial, m *Message, err *base.Error) (tell bool) {
 	return p.m.Kind != Result
 }
 
-// read reads the next n bytes. The body's memory at most doubles what has come, whatever
-// was declared, and nothing is ever moved: it would hold up the connection's other messages.
-func (p *partial) read(r io.Reader, n int) error {
-	have := p.pieces.Len()
-	for n > 0 {
-		i := len(p.pieces) - 1
-		if i < 0 || len(p.pieces[i]) == cap(p.pieces[i]) {
-			p.pieces = append(p.pieces, newPiece(min(max(n, have), p.total-have)))
-			i++
-		}
-		piece := p.pieces[i]
-		came := piece[len(piece):min(len(piece)+n, cap(piece))]
-		if _, err := io.ReadFull(r, came); err != nil {
-			return err
-		}
-		p.pieces[i] = piece[:len(piece)+len(came)]
-		n, have = n-len(came), have+len(came)
-	}
-	return nil
-}
-
 // readChunk reads a further chunk. At the last, p.m is the message, unless
 // nobody is to hear of it any more.
 func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell bool, err error) {
@@ -80,7 +58,7 @@ func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell boo
 	if p.dropped {
 		_, err = r.Discard(h.Length)
 	} else {
-		err = p.read(r, h.Length)
+		err = p.pieces.read(r, h.Length, p.total-p.pieces.Len())
 	}
 	if err != nil {
 		return false, unexpected(err)

@@ -173,7 +173,7 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 	if total > uint64(f.maxBody) && m.Err == nil {
 		m.Err = f.tooLarge(total)
 	}
-	if m.Err == nil && f.budget != nil {
+	if m.Err == nil {
 		if !f.budget.Reserve(p.total) {
 			m.Err = f.noMemory(p.total)
 		} else {
@@ -183,7 +183,8 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 	if m.Err != nil {
 		return f.drop(p, m, m.Err), nil
 	}
-	return false, p.read(bytes.NewReader(payload), len(payload))
+	p.pieces = &Pieces{pool: f.budget.Pool()}
+	return false, p.pieces.read(bytes.NewReader(payload), len(payload), p.total)
 }
 
 func (f *framed) noMemory(size int) *base.Error {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 
@@ -58,7 +57,11 @@ func readFrom(wire Transport, r *bufio.Reader) (messages []Message, err error) {
 
 // ownBody returns m with a body of its own, in one piece.
 func ownBody(m Message) Message {
-	m.Body, m.Pieces = append(bytes.Clone(m.Body), slices.Concat(m.Pieces...)...), nil
+	if m.Body = bytes.Clone(m.Body); m.Pieces != nil {
+		var body Body
+		body.SetPieces(m.Pieces)
+		m.Body, m.Pieces, m.Reserved = body.Bytes(), nil, 0
+	}
 	return m
 }
 

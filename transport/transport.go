@@ -72,7 +72,7 @@ type Message struct {
 	Body []byte
 	// Pieces are the body, as Read sets it, where it came in pieces; Body is empty then.
 	// They are the receiver's.
-	Pieces Pieces
+	Pieces *Pieces
 	// Reserved is how much of the connection's Budget Read has taken for the body.
 	Reserved int
 	// Value is set by a Read that decodes bodies itself, instead of Body.
@@ -150,14 +150,23 @@ type Options struct {
 	Open func(slot int) bool
 }
 
-// Budget is how much memory a connection may take. It is called by the goroutine
-// that reads.
+// Budget is how much memory a connection may take, and where from. It is called by the
+// goroutine that reads.
 type Budget interface {
+	// Pool is where the memory of bodies that come in pieces is from.
+	Pool() *Pool
 	// Reserve takes n bytes, and returns false if there are not so many.
 	Reserve(n int) bool
 	// Release gives n bytes back.
 	Release(n int)
 }
+
+// noBudget is a Budget without bound.
+type noBudget struct{ pool Pool }
+
+func (b *noBudget) Pool() *Pool    { return &b.pool }
+func (*noBudget) Reserve(int) bool { return true }
+func (*noBudget) Release(int)      {}
 
 // Factory makes the transport of one connection: Framed, Plain, or another. It is
 // called by many goroutines at once.
