@@ -124,6 +124,29 @@ func TestARecordServesTheNextCommand(t *testing.T) {
 	}
 }
 
+func TestTheRecordsOfABurstAreLetGo(t *testing.T) {
+	s := newBareSession()
+	var burst []*command[int]
+	for slot := range 2 * keepFree {
+		x, err := s.record(&transport.Message{Slot: slot, Seq: base.Seq(slot + 1)}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.slot, x.seq, x.running, x.ended = slot, base.Seq(slot+1), true, true
+		s.running.Add(1)
+		burst = append(burst, x)
+	}
+	for _, x := range burst[1:] {
+		s.finish(x)
+	}
+	if len(s.free) != 2*keepFree-1 {
+		t.Errorf("%d records are kept while a command runs", len(s.free))
+	}
+	if s.finish(burst[0]); len(s.free) != keepFree {
+		t.Errorf("%d records are kept", len(s.free))
+	}
+}
+
 func TestAFunctionOfTheCtxIsStopped(t *testing.T) {
 	var ctx commandContext
 	stop := ctx.AfterFunc(func() { t.Error("it was called") })

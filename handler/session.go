@@ -100,6 +100,10 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 	return x, nil
 }
 
+// keepFree is how many records a connection keeps that has nothing to do. After a burst the
+// others are the garbage collector's.
+const keepFree = 64
+
 func tooOld(m *transport.Message, seq base.Seq) error {
 	return transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
 }
@@ -150,7 +154,9 @@ func (s *Session[T]) finish(x *command[T]) {
 		s.table[x.slot], s.past[x.slot] = nil, x.seq
 		s.free = append(s.free, x)
 	}
-	s.running.Add(-1)
+	if s.running.Add(-1) == 0 && len(s.free) > keepFree {
+		s.free = slices.Clone(s.free[:keepFree])
+	}
 }
 
 // end ends the session and the ctx of its commands, for a reason; only the first
