@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cmdstream/cmdstream/codec"
+	"github.com/cmdstream/cmdstream/codec/formattest"
 	"github.com/cmdstream/cmdstream/codec/json"
 )
 
@@ -33,6 +34,21 @@ type everything struct {
 }
 
 type Embedded struct{ Name string }
+
+func TestFormat(t *testing.T) {
+	for _, f := range []json.Format{{}, {DisallowUnknownFields: true}} {
+		formattest.Run(t, formattest.Suite{
+			Format: f,
+			Values: []any{
+				new(7), new(-1.5), new("<ü>"), new(true), &[]byte{0, 255}, &[]int{}, new([]int), &map[string]int{"a": 1}, new(*int),
+				&Embedded{"name"}, new(struct{}{}), new(any("text")),
+				&everything{Int: math.MaxInt64, Uint: math.MaxUint64, Time: time.Date(2025, 1, 2, 3, 4, 5, 6, time.UTC), Any: 1.0, Slice: []int{1}},
+			},
+			Foreign: []any{new(make(chan int)), new(func() {}), new(complex(1, 2)), new(math.NaN())},
+			Deep:    []byte(strings.Repeat("[", 101) + strings.Repeat("]", 101)), Into: new(any),
+		})
+	}
+}
 
 func through(t *testing.T, f json.Format, in, out any) {
 	t.Helper()
