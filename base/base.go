@@ -24,6 +24,11 @@ type Seq int64
 // is lost; at is when the server read the command; seq goes into every
 // proxy.Send. Exec sends one result or many; the last must say so by LastOne.
 // An error that it returns ends the command as [Failed], with the error's text.
+//
+// ctx is for the time until Exec returns. A server uses a ctx again for a later command
+// of the same client if nobody has called a method of it by then: a goroutine that Exec
+// leaves behind is to take what it needs, such as metadata, before. The same holds for
+// a ctx that was derived from it.
 type Cmd[T any] interface {
 	Exec(ctx context.Context, at time.Time, seq Seq, receiver T, proxy Proxy) error
 }

@@ -80,7 +80,7 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 			body.SetPieces(it.pieces)
 		case it.owned != nil:
 			body.Set(it.owned)
-		default:
+		case it.value == nil && it.err == nil:
 			body.Set(o.bytes[from:it.end])
 			from = int(it.end)
 		}
@@ -105,7 +105,7 @@ func (c *Client[T]) tellResult(o orphan[T], it item, body *transport.Body) {
 			c.conf.Logger.Warn("a result that nobody waits for can't be decompressed", "seq", o.seq, "error", err)
 			return
 		}
-		body.Set(plain)
+		body.Replace(plain)
 	}
 	if result == nil {
 		var err error

@@ -257,7 +257,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		if tooLong != nil {
 			return nil, it.last, s.named(tooLong), true
 		}
-		s.body.Set(plain)
+		s.body.Replace(plain)
 		s.size = len(plain)
 	}
 	result, err = s.link.client.decode(s.cmd, &s.body)

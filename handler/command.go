@@ -100,8 +100,9 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 		x.body = append(x.body[:0], m.Body...)
 		x.reader.Set(x.body)
 	}
+	var deadline time.Time
 	if m.Timeout > 0 {
-		x.ctx.setDeadline(at.Add(m.Timeout))
+		deadline = at.Add(m.Timeout)
 	}
 	credit := max(m.Credit, 1)
 	if !conn.Supports(transport.Credit) {
@@ -111,7 +112,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	if m.Origin != nil {
 		id = *m.Origin
 	}
-	x.ctx.setCommand(id, x.session.named || m.Origin != nil, m.Metadata)
+	x.ctx.setCommand(id, x.session.named || m.Origin != nil, m.Metadata, deadline)
 	x.mu.Lock()
 	x.seq, x.link, x.at, x.timeout, x.first, x.granted, x.credits = m.Seq, conn, at, m.Timeout, credit, credit, 0
 	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0

@@ -14,18 +14,16 @@ import (
 // and costs nothing until somebody asks for its Done.
 //
 // A record is used again for a later command only if no method of its ctx was
-// ever called: whoever has asked it something never sees another command's.
-// (Only whoever keeps it untouched beyond the end of the command might.)
+// ever called: whoever has asked it something never sees another command's. Whoever
+// keeps it untouched beyond the end of the command might: base.Cmd warns of that.
 type commandContext struct {
 	touched atomic.Bool
 	parent  context.Context // the session's: for values only
 
-	// Set before the command runs.
+	mu       sync.Mutex // protects what follows
 	id       base.ID
 	named    bool   // id is one
 	metadata []byte // as the wire has it
-
-	mu       sync.Mutex // protects what follows
 	deadline time.Time
 	done     chan struct{}
 	err      error
@@ -43,12 +41,6 @@ func (c *commandContext) recycle() bool {
 	}
 	c.deadline, c.err, c.cause = time.Time{}, nil, nil
 	return true
-}
-
-func (c *commandContext) setDeadline(deadline time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.deadline = deadline
 }
 
 func (c *commandContext) touch() {
@@ -88,11 +80,15 @@ func (c *commandContext) Value(key any) any {
 	c.touch()
 	switch key {
 	case base.IDKey():
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if !c.named {
 			return nil
 		}
 		return c.id
 	case base.MetadataKey():
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if len(c.metadata) == 0 {
 			return nil
 		}
@@ -102,9 +98,11 @@ func (c *commandContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// setCommand says which command it is.
-func (c *commandContext) setCommand(id base.ID, named bool, metadata []byte) {
-	c.id, c.named = id, named
+// setCommand says which command it is; a zero deadline is none.
+func (c *commandContext) setCommand(id base.ID, named bool, metadata []byte, deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.id, c.named, c.deadline = id, named, deadline
 	c.metadata = append(c.metadata[:0], metadata...)
 }
 

@@ -35,11 +35,11 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 		failure.Outcome = base.Rejected
 	}
 	told := x.endLocked(failure, true)
-	x.ctx.cancel(ctxErr, failure) // before the lock is gone, and with it, perhaps, the command
-	started := x.started
+	x.ctx.cancel(ctxErr, failure)                                 // before the lock is gone, and with it, perhaps, the command
+	removed := !x.started && x.session.handler.admitted.remove(x) // likewise
 	x.mu.Unlock()
 	x.tell(told)
-	if !started && x.session.handler.admitted.remove(x) {
+	if removed {
 		x.session.finish(x)
 	}
 }

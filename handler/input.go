@@ -56,8 +56,10 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 		x.cancel(x.seq, context.Canceled, &failure)
 		return nil
 	}
+	taken := false
 	defer func() {
-		if held > 0 { // it was not taken
+		if !taken {
+			m.Pieces.Release()
 			c.memory.give(held)
 		}
 	}()
@@ -84,7 +86,7 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 			next.body.Set(bytes.Clone(m.Body))
 		}
 		in.queue = append(in.queue, next)
-		held = 0
+		taken = true
 	}
 	in.signal()
 	return nil
@@ -120,12 +122,12 @@ func (x *command[T]) Receive(seq base.Seq) (any, error) {
 		return nil, &base.Error{Outcome: base.Failed, Code: base.ErrUnsupported, Seq: seq, Message: "the server's codec has no DecodeInput"}
 	}
 	for {
-		next, wake, err := x.nextInput(seq)
+		next, cmd, wake, err := x.nextInput(seq)
 		if err != nil {
 			return nil, err
 		}
 		if wake == nil {
-			return x.decodeInput(decoder, seq, next)
+			return x.decodeInput(decoder, seq, cmd, next)
 		}
 		x.pass()
 		select {
@@ -139,14 +141,14 @@ func (x *command[T]) Receive(seq base.Seq) (any, error) {
 	}
 }
 
-// nextInput returns the next input, or what to wait for.
-func (x *command[T]) nextInput(seq base.Seq) (next input, wake <-chan struct{}, err error) {
+// nextInput returns the next input, for the command, or what to wait for.
+func (x *command[T]) nextInput(seq base.Seq) (next input, cmd base.Cmd[T], wake <-chan struct{}, err error) {
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
-		return next, nil, err
+		return next, nil, nil, err
 	}
-	in := x.inputsLocked()
+	in, cmd := x.inputsLocked(), x.cmd
 	switch {
 	case len(in.queue) > 0:
 		next, in.queue[0] = in.queue[0], input{}
@@ -154,17 +156,17 @@ func (x *command[T]) nextInput(seq base.Seq) (next input, wake <-chan struct{}, 
 		t := x.creditInputs(in)
 		x.mu.Unlock()
 		x.tell(t)
-		return next, nil, nil
+		return next, cmd, nil, nil
 	case in.last:
 		x.mu.Unlock()
-		return next, nil, io.EOF
+		return next, nil, nil, io.EOF
 	}
 	if in.wake == nil {
 		in.wake = make(chan struct{})
 	}
 	wake = in.wake
 	x.mu.Unlock()
-	return next, wake, nil
+	return next, cmd, wake, nil
 }
 
 // creditInputs lets the client send as many more inputs as were taken, once that is
@@ -184,10 +186,10 @@ func (x *command[T]) creditInputs(in *inputs) (t told) {
 }
 
 // decodeInput decodes an input. A panic of the codec is an error.
-func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next input) (v any, err error) {
+func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, cmd base.Cmd[T], next input) (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			x.panicked(x.cmd, p)
+			x.panicked(seq, cmd, p)
 			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: seq, Message: fmt.Sprintf("the server's codec panicked: %v", p)}
 		}
 	}()
@@ -201,9 +203,9 @@ func (x *command[T]) decodeInput(decoder InputDecoder[T], seq base.Seq, next inp
 			return nil, failure
 		}
 		defer next.memory.give(held)
-		body.Set(plain)
+		body.Replace(plain)
 	}
-	v, err = decoder.DecodeInput(x.cmd, body)
+	v, err = decoder.DecodeInput(cmd, body)
 	if err == io.EOF { // which is the end of the inputs to who receives them
 		err = io.ErrUnexpectedEOF
 	}

@@ -93,6 +93,38 @@ func TestSeqsMayLeaveGaps(t *testing.T) {
 }
 
 // As many messages as can have crossed the end of a command do no harm.
+// A command that was rejected may come once more, though its record serves others by then.
+func TestARejectedCommandMayComeOnceMore(t *testing.T) {
+	test(t, commands{"fine": func(c call) error { return c.last("fine") }}, nil, func(t *testing.T, s *setup) {
+		s.extras(0, wire.Extras{Seq: 1}, "unknown")
+		settle()
+		s.extras(0, wire.Extras{Seq: 1}, "fine")
+		settle()
+		if got := s.take(); len(got) != 2 || len(s.ends()) != 0 {
+			t.Errorf("the client was told %v, and the connection ended by %v", got, s.ends())
+		}
+	})
+}
+
+// A Proxy that was kept is told from that of a later command, even if a client gives two
+// commands the same Seq.
+func TestAProxyIsNeverAnothers(t *testing.T) {
+	var kept call
+	test(t, commands{
+		"keep":  func(c call) error { kept = c; return c.last("mine") },
+		"other": func(c call) error { time.Sleep(time.Second); return c.last("yours") },
+	}, nil, func(t *testing.T, s *setup) {
+		s.extras(0, wire.Extras{Seq: 1}, "keep")
+		settle()
+		s.extras(1, wire.Extras{Seq: 1}, "other")
+		settle()
+		if err := kept.Send(kept.seq, result{text: "stale", last: true}); !errors.Is(err, base.ErrCommandEnded) {
+			t.Errorf("it sent a result of another command: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
+
 func TestStraysWithinTheirBudget(t *testing.T) {
 	test(t, commands{"echo": echo}, nil, func(t *testing.T, s *setup) {
 		s.command(0, "echo")

@@ -76,7 +76,7 @@ func (x *command[T]) broken(seq base.Seq, cmd base.Cmd[T], v any) {
 		failure.Message = who + " ended its goroutine by runtime.Goexit"
 	}
 	defer x.end(seq, failure) // whatever OnPanic does
-	x.panicked(cmd, v)
+	x.panicked(seq, cmd, v)
 }
 
 // decode makes the command from its body. An error of the codec is a rejection:
@@ -90,7 +90,7 @@ func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 		if failure != nil {
 			return nil, failure
 		}
-		x.reader.Set(plain)
+		x.reader.Replace(plain)
 		x.held += held
 	}
 	cmd, err := x.session.handler.Codec.Decode(&x.reader)
@@ -135,9 +135,9 @@ const keepBody = 4 << 10
 
 // panicked reports a panic in the code that belongs to what: a command, or a
 // result.
-func (x *command[T]) panicked(what, v any) {
+func (x *command[T]) panicked(seq base.Seq, what, v any) {
 	h := x.session.handler
-	p := Panic{Seq: x.seq, Value: v, Stack: debug.Stack(), RemoteAddr: x.RemoteAddr().String()}
+	p := Panic{Seq: seq, Value: v, Stack: debug.Stack(), RemoteAddr: x.RemoteAddr().String()}
 	h.Counters.Panics.Add(1)
 	if what != nil {
 		p.Cmd = base.NameOf(what)

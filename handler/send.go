@@ -107,7 +107,7 @@ func (x *command[T]) encode(result base.Result) (last bool, err error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			x.panicked(result, v)
+			x.panicked(x.seq, result, v)
 			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: x.seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
 		}
 	}()
@@ -167,7 +167,7 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	}
 	if err == nil && x.large > keepBody && (!large || conn.Wrote(m)) {
 		x.session.handler.memory.bodies.Put(x.scratch.B)
-		x.scratch.B = nil
+		x.scratch.B, x.packed.B, m.Body = nil, nil, nil
 	}
 	return err
 }

@@ -28,10 +28,9 @@ type Session[T any] struct {
 	draining atomic.Pointer[base.Error]
 	last     atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
 
-	// commands protects what follows.
-	mu    sync.Mutex
+	mu    sync.Mutex    // protects what follows
 	table []*command[T] // by slot; nil: never used, or the last command on it is in past
-	past  []base.Seq    // by slot: the last command that is over; of a session without a name only
+	past  []over        // by slot: the last command that is over; of a session without a name only
 	left  []*command[T] // running ones whose slot is another's already
 	free  []*command[T] // records of commands that are over; the last one is used next, as it is still in a cache
 
@@ -70,32 +69,32 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 	defer s.mu.Unlock()
 	for m.Slot >= len(s.table) {
 		s.table = append(s.table, nil)
-		s.past = append(s.past, 0)
+		s.past = append(s.past, over{})
 	}
 	x := s.table[m.Slot]
-	if past := s.past[m.Slot]; slots && m.Seq <= past {
-		return nil, tooOld(m, past)
+	if past := s.past[m.Slot]; slots && past.forbids(m.Seq) {
+		return nil, tooOld(m, past.seq)
 	}
 	if x != nil {
 		x.mu.Lock()
-		ended, seq, busy, rejected := x.hasEnded(), x.seq, x.running, x.rejected
+		ended, last, busy := x.hasEnded(), over{x.seq, x.rejected}, x.running
 		x.mu.Unlock()
 		switch {
 		case !ended:
-			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, seq)
-		case slots && (m.Seq < seq || m.Seq == seq && !rejected): // the plain wire has no slots to speak of
-			return nil, tooOld(m, seq)
+			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, last.seq)
+		case slots && last.forbids(m.Seq): // the plain wire has no slots to speak of
+			return nil, tooOld(m, last.seq)
 		case busy:
 			x.letGo()
 			x.place = len(s.left)
 			s.left = append(s.left, x)
-		case x.recycle():
+		case last.seq < m.Seq && x.recycle():
 			return x, nil
 		default:
 			x.letGo()
 		}
 	}
-	x = s.spare()
+	x = s.spare(m.Seq)
 	s.table[m.Slot] = x
 	return x, nil
 }
@@ -104,24 +103,35 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 // others are the garbage collector's.
 const keepFree = 64
 
+// over is a command that is over.
+type over struct {
+	seq      base.Seq
+	rejected bool // and so it may come once more
+}
+
+// forbids tells whether a command may not come after it on its slot.
+func (o over) forbids(seq base.Seq) bool { return seq < o.seq || seq == o.seq && !o.rejected }
+
 func tooOld(m *transport.Message, seq base.Seq) error {
 	return transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
 }
 
-// spare returns a record for which there is no command. The caller holds mu.
-func (s *Session[T]) spare() *command[T] {
+// spare returns a record for which there is no command, and has been none that came after
+// the given one: so a Proxy that was kept is told from the new one's by its Seq. The caller
+// holds mu.
+func (s *Session[T]) spare(seq base.Seq) *command[T] {
 	for n := len(s.free) - 1; n >= 0; n-- {
 		x := s.free[n]
 		s.free[n], s.free = nil, s.free[:n]
-		if x.recycle() {
+		if x.seq < seq && x.recycle() {
 			return x
 		}
 	}
 	return newCommand(s)
 }
 
-// finish lets go of a command whose Exec has returned. Its ctx ends in any case:
-// a goroutine that the command left behind may ask for it only now.
+// finish lets go of a command whose Exec has returned. Its ctx ends in any case: a
+// goroutine that the command left behind may wait for that.
 func (s *Session[T]) finish(x *command[T]) {
 	x.ctx.cancel(context.Canceled, errReturned)
 	if x.timeout > 0 || x.entered != 0 {
@@ -131,7 +141,7 @@ func (s *Session[T]) finish(x *command[T]) {
 		x.memory.give(x.held)
 		x.held = 0
 	}
-	x.value, x.cmd = nil, nil
+	x.value = nil
 	x.reader.Release()
 	if cap(x.body) > keepBody {
 		s.handler.memory.bodies.Put(x.body)
@@ -140,9 +150,9 @@ func (s *Session[T]) finish(x *command[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.mu.Lock()
-	x.running = false
+	x.running, x.cmd = false, nil
 	x.endInputs()
-	over := x.hasEnded() && !s.named
+	ended, last := x.hasEnded(), over{x.seq, x.rejected}
 	x.mu.Unlock()
 	switch {
 	case s.table[x.slot] != x:
@@ -150,8 +160,8 @@ func (s *Session[T]) finish(x *command[T]) {
 		s.left[x.place], s.left[n].place = s.left[n], x.place
 		s.left[n], s.left = nil, s.left[:n]
 		s.free = append(s.free, x)
-	case over: // in a session with a name its results are kept until its client has seen them
-		s.table[x.slot], s.past[x.slot] = nil, x.seq
+	case ended && !s.named: // in a session with a name its results are kept until its client has seen them
+		s.table[x.slot], s.past[x.slot] = nil, last
 		s.free = append(s.free, x)
 	}
 	if s.running.Add(-1) == 0 && len(s.free) > keepFree {

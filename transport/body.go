@@ -16,13 +16,20 @@ func (b *Buffer) Write(p []byte) (int, error) {
 		b.B = append(b.B, p...)
 		return len(p), nil
 	}
-	if cap(b.B)-len(b.B) < len(p) {
-		b.B = append(make([]byte, 0, len(b.B)+len(p)), b.B...)
+	if need := len(b.B) + len(p); need > cap(b.B) {
+		before := b.B
+		b.B = make([]byte, 0, max(need, 2*len(before)))
+		b.append(before)
 	}
+	b.append(p)
+	return len(p), nil
+}
+
+// append appends p, for which there is room.
+func (b *Buffer) append(p []byte) {
 	for step := range slices.Chunk(p, copyAtOnce) {
 		b.B = append(b.B, step...)
 	}
-	return len(p), nil
 }
 
 // WriteByte appends c.
@@ -75,6 +82,13 @@ func (b *Body) Set(body []byte) {
 func (b *Body) SetPieces(pieces *Pieces) {
 	b.Release()
 	b.b, b.pieces = pieces.first(), pieces
+}
+
+// Replace makes body what is left, in place of all that was, whose memory is kept: body may
+// lie in it.
+func (b *Body) Replace(body []byte) {
+	b.Bytes()
+	b.b = body
 }
 
 // Release empties the Body, and gives the memory of pieces up.

@@ -65,6 +65,39 @@ func TestABodyInPieces(t *testing.T) {
 	}
 }
 
+// What a compression makes of a body may lie in the memory of the body.
+func TestABodyIsReplaced(t *testing.T) {
+	pool := new(Pool)
+	p := &Pieces{pool: pool}
+	if err := p.read(bytes.NewReader(pattern(pieceSize)), pieceSize, pieceSize); err != nil {
+		t.Fatal(err)
+	}
+	var b Body
+	b.SetPieces(p)
+	b.Replace(b.Bytes()[1:100])
+	if other := pool.Get(pieceSize)[:100]; &other[0] == &p.list[0][0] {
+		t.Error("its memory was given up")
+	}
+	if b.Len() != 99 || !bytes.Equal(b.Bytes(), pattern(100)[1:]) {
+		t.Error("it is another body")
+	}
+	b.Release()
+}
+
+// Large writes do not copy again and again what was written before.
+func TestBufferGrows(t *testing.T) {
+	p := pattern(copyAtOnce + 1)
+	allocs := testing.AllocsPerRun(1, func() {
+		var b Buffer
+		for range 200 {
+			_, _ = b.Write(p)
+		}
+	})
+	if allocs > 20 {
+		t.Errorf("200 writes took %v times memory", allocs)
+	}
+}
+
 func TestBuffer(t *testing.T) {
 	var b Buffer
 	var w Writer = &b

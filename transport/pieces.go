@@ -21,8 +21,8 @@ func (p *Pieces) Len() int {
 	return p.n
 }
 
-// read adds n bytes of r, of a body of which up to left bytes are to come. The memory at
-// most doubles what has come, whatever is to come, and nothing is ever moved: it would
+// read adds n bytes of r, of a body of which up to left bytes are to come. The memory is at
+// most three times what has come, whatever is to come, and nothing is ever moved: it would
 // hold up the connection's other messages.
 func (p *Pieces) read(r io.Reader, n, left int) error {
 	for n > 0 {

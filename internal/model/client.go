@@ -124,7 +124,7 @@ func (m *model) givesUp(s *state, i uint8) bool {
 	m.say("the user cancels command %d", x.command)
 	x.canceled = true
 	f := &s.fates[x.command]
-	if f.outcome = unknown; s.conn == 0 && !x.wrote {
+	if f.outcome = unknown; s.conn == 0 && !x.wrote && (!f.again || m.lacks(n10told)) {
 		f.outcome = notSent
 	}
 	if !m.sendsPiece(s, i) { // which says enough
