@@ -77,7 +77,8 @@ func (l *link[T]) lend(conn *transport.Conn) {
 	}
 }
 
-// isOver tells whether a slot is taken by a command that has ended.
+// isOver tells whether a slot is taken by a command that has ended, or is not sent yet: who
+// sends it sees who reads.
 func (l *link[T]) isOver(index int) bool {
 	table := *l.table.Load()
 	if index < 0 || index >= len(table) {
@@ -86,7 +87,7 @@ func (l *link[T]) isOver(index int) bool {
 	s := table[index]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seq.Load() != 0 && s.ended
+	return s.seq.Load() == 0 || s.ended
 }
 
 // takeBack gives the role to the link's goroutine, if nobody has it.
