@@ -12,6 +12,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -202,7 +203,7 @@ func ask(ctx context.Context, dir string) verdict {
 func goTest(ctx context.Context, dir string, s suite, tests string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limit+time.Minute)
 	defer cancel()
-	cmd := command(ctx, dir, "go", append([]string{"test", "-trimpath", "-failfast", "-vet=off", "-count=1", "-run", tests, "-timeout", s.limit.String()}, s.packages...)...)
+	cmd := command(ctx, dir, "go", append([]string{"test", "-v", "-trimpath", "-failfast", "-vet=off", "-count=1", "-run", tests, "-timeout", s.limit.String()}, s.packages...)...)
 	cmd.Env = append(os.Environ(), "CUTS=some")
 	return cmd.CombinedOutput()
 }
@@ -243,6 +244,7 @@ var (
 	failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 	running = regexp.MustCompile(`(?m)^\s+(Test\S+) \(`)
 	stack   = regexp.MustCompile(`\.(Test\w+)[.(]`)
+	begun   = regexp.MustCompile(`(?m)^=== RUN\s+(\S+)`)
 )
 
 // failed is the name of the test that failed, or was running when its program ended; "":
@@ -254,8 +256,12 @@ func failed(out []byte) string {
 	if hung := running.FindSubmatch(out); hung != nil && strings.Contains(string(out), "panic: test timed out") {
 		return string(hung[1]) + ", which hangs"
 	}
-	if at := stack.FindSubmatch(out); at != nil && strings.Contains(string(out), "panic: ") {
+	before, _, panicked := bytes.Cut(out, []byte("panic: "))
+	if at := stack.FindSubmatch(out); at != nil && panicked {
 		return string(at[1]) + ", by a panic"
+	}
+	if tests := begun.FindAllSubmatch(before, -1); len(tests) > 0 && panicked { // in a goroutine of the test's
+		return string(tests[len(tests)-1][1]) + ", by a panic"
 	}
 	return ""
 }
