@@ -99,6 +99,7 @@ func TestAnInputWithoutMemory(t *testing.T) {
 		for slot := range 3 {
 			v.command(slot, "x")
 		}
+		settle() // each of them has started: else it would be rejected
 		body := strings.Repeat("x", 60_000)
 		for range 4 {
 			v.input(0, body)
