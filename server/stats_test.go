@@ -151,6 +151,7 @@ func TestRefusedHellosAreCounted(t *testing.T) {
 		if a := h.resumeRaw(wire.Session{ID: wire.SessionID{1}, Epoch: 1}, []byte("secret")); a.Status != wire.StatusUnauthorized {
 			t.Errorf("got %+v", a)
 		}
+		settle()
 		if s := h.Stats(); s.FullHellos != 2 || s.RefusedHellos != 1 || s.Unauthorized != 1 || s.FailedHellos != 0 || s.Connections != 1 {
 			t.Errorf("got %+v", s)
 		}

@@ -50,6 +50,9 @@ func startProcess(ctx context.Context, command []string, o order) (*process, err
 	if err = json.NewEncoder(stdin).Encode(o); err == nil {
 		err = json.NewDecoder(stdout).Decode(&p.notice)
 	}
+	if err == nil {
+		err = ctx.Err() // it was killed just now, or will be
+	}
 	go func() {
 		defer close(p.done)
 		p.cmd.Wait()
