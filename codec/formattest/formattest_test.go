@@ -3,6 +3,7 @@ package formattest
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -28,7 +29,33 @@ func suite() Suite {
 	}
 }
 
-func TestRun(t *testing.T) { Run(t, suite()) }
+func TestRun(t *testing.T) {
+	Run(t, suite())
+	// A format whose values may be followed by more, which does not nest, and whose values
+	// are compared in a way of their own.
+	s := suite()
+	s.Mergeable, s.Deep = true, nil
+	s.Equal = func(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) || reflect.DeepEqual(a, b) }
+	Run(t, s)
+}
+
+// What a format can't encode, it is told by the first check that tries.
+func TestAValueThatCantBeEncoded(t *testing.T) {
+	for _, check := range checks[:4] {
+		s := suite()
+		s.Values = s.Foreign
+		r := new(recorder)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			check.run(s, r)
+		}()
+		<-done
+		if len(r.said) == 0 {
+			t.Errorf("%s: nothing was said", check.name)
+		}
+	}
+}
 
 // recorder notes what a check says.
 type recorder struct {
