@@ -61,7 +61,6 @@ type reporter interface {
 	Helper()
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
-	Skip(args ...any)
 }
 
 // encode returns the bytes of a value.
@@ -136,7 +135,7 @@ func (s Suite) sharesNothing(t reporter) {
 
 func (s Suite) refusesMore(t reporter) {
 	if s.Mergeable {
-		t.Skip("in this format two values may be one")
+		return
 	}
 	for _, v := range s.Values {
 		data := s.encode(t, v)
@@ -193,7 +192,7 @@ func (s Suite) refusesForeign(t reporter) {
 
 func (s Suite) limitsDepth(t reporter) {
 	if s.Deep == nil {
-		t.Skip("nothing nests in this format")
+		return
 	}
 	if err := s.Format.Unmarshal(s.Deep, fresh(s.Into)); err == nil {
 		t.Errorf("%d bytes that nest deep were taken", len(s.Deep))
