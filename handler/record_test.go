@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -144,6 +145,74 @@ func TestTheRecordsOfABurstAreLetGo(t *testing.T) {
 	}
 	if s.finish(burst[0]); len(s.free) != keepFree {
 		t.Errorf("%d records are kept", len(s.free))
+	}
+}
+
+// A connection that has nothing to do does not hold the last large result of each record.
+func TestALargeResultIsLetGo(t *testing.T) {
+	near, far := memnet.Pipe()
+	go io.Copy(io.Discard, near)
+	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+	defer conn.Fail(net.ErrClosed)
+	x := newCommand(newBareSession())
+	x.link, x.seq, x.running, x.ended = conn, 1, true, false
+	x.scratch.B, x.packed.B = make([]byte, 1<<20), make([]byte, 1<<19)
+	x.large = len(x.scratch.B)
+	if err := x.send(1, true); err != nil {
+		t.Fatal(err)
+	}
+	if x.message.Body != nil || x.scratch.B != nil || x.packed.B != nil {
+		t.Error("the record holds the result")
+	}
+}
+
+// gate is a compression, and a codec for inputs, of which the former waits.
+type gate struct {
+	transport.Compression
+	transport.Codec[base.Result, base.Cmd[int]]
+	entered, open chan struct{}
+	decoded       base.Cmd[int]
+}
+
+func (g *gate) Decompress(_, body []byte, _ int) ([]byte, error) {
+	close(g.entered)
+	<-g.open
+	return body, nil
+}
+
+func (g *gate) DecodeInput(cmd base.Cmd[int], _ transport.Reader) (any, error) {
+	g.decoded = cmd
+	return "input", nil
+}
+
+type anyCommand struct{ base.Cmd[int] }
+
+// A Receive that the command has left behind decodes its input for that command, though it
+// has returned meanwhile and its record is free.
+func TestAReceiveLeftBehind(t *testing.T) {
+	g := &gate{entered: make(chan struct{}), open: make(chan struct{})}
+	s := newBareSession()
+	s.compression, s.handler.Codec, s.handler.MaxCmdSize = g, g, 100
+	x, err := s.record(&transport.Message{Seq: 1}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := &Memory{limit: 1 << 20, all: &memory{limit: 1 << 20}}
+	next := input{compressed: true, memory: memory}
+	next.body.Set([]byte("x"))
+	x.seq, x.running, x.ended, x.cmd = 1, true, false, anyCommand{}
+	x.inputs = &inputs{queue: []input{next}}
+	received := make(chan error)
+	go func() {
+		_, err := x.Receive(1)
+		received <- err
+	}()
+	<-g.entered
+	x.ended = true
+	s.finish(x)
+	close(g.open)
+	if err := <-received; err != nil || g.decoded != (anyCommand{}) {
+		t.Errorf("an input was decoded for %v, %v", g.decoded, err)
 	}
 }
 

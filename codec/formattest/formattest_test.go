@@ -44,14 +44,7 @@ func TestAValueThatCantBeEncoded(t *testing.T) {
 	for _, check := range checks[:4] {
 		s := suite()
 		s.Values = s.Foreign
-		r := new(recorder)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			check.run(s, r)
-		}()
-		<-done
-		if len(r.said) == 0 {
+		if len(said(check.run, s)) == 0 {
 			t.Errorf("%s: nothing was said", check.name)
 		}
 	}
@@ -74,6 +67,18 @@ func (r *recorder) Errorf(format string, args ...any) {
 func (r *recorder) Fatalf(format string, args ...any) {
 	r.Errorf(format, args...)
 	runtime.Goexit()
+}
+
+// said is what a check says of a suite.
+func said(check func(Suite, reporter), s Suite) []string {
+	r := new(recorder)
+	done := make(chan struct{})
+	go func() { // which Fatalf ends
+		defer close(done)
+		check(s, r)
+	}()
+	<-done
+	return r.said
 }
 
 // broken is JSON with faults.
@@ -144,14 +149,7 @@ func TestFaultsAreFound(t *testing.T) {
 			}
 			s := suite()
 			s.Format = format
-			r := new(recorder)
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				check.run(s, r)
-			}()
-			<-done
-			if len(r.said) == 0 {
+			if len(said(check.run, s)) == 0 {
 				t.Errorf("%s: the fault was not found", name)
 			}
 		}
