@@ -64,9 +64,7 @@ func (p *Pieces) drop() {
 	first := p.list[0]
 	p.n -= len(first)
 	p.list[0], p.list = nil, p.list[1:]
-	if cap(first) == pieceSize {
-		p.pool.Put(first)
-	}
+	p.pool.Put(first)
 }
 
 // Release gives the memory of all pieces up.
