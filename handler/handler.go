@@ -31,6 +31,18 @@ func (i invoker[T]) Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd 
 	return cmd.Exec(ctx, at, seq, i.receiver, proxy)
 }
 
+// InvokerFunc is a function as an Invoker.
+type InvokerFunc[T any] func(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error
+
+// Invoke calls f.
+func (f InvokerFunc[T]) Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error {
+	return f(ctx, at, seq, cmd, proxy)
+}
+
+// Middleware adds something to how a server runs commands: it returns an Invoker that
+// calls next, in the manner of net/http.
+type Middleware[T any] func(next Invoker[T]) Invoker[T]
+
 // Panic is what a server reports of a panic in a command's own code.
 type Panic struct {
 	// Seq is the command's number. Cmd is the Go type whose code panicked, the

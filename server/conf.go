@@ -102,6 +102,8 @@ type Conf[T any] struct {
 	BodyTimeout time.Duration
 	// Invoker runs the commands; nil: it calls their Exec with the receiver.
 	Invoker handler.Invoker[T]
+	// Use is what each command passes through on its way to Invoker, the first one first.
+	Use []handler.Middleware[T]
 	// Transport makes the wire of each connection; nil: transport.Framed.
 	Transport transport.Factory
 	// TLSConfig, if set, makes every connection a TLS one. With its ClientAuth

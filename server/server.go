@@ -111,6 +111,9 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 	if conf.Invoker == nil {
 		conf.Invoker = handler.NewInvoker(receiver)
 	}
+	for i := len(conf.Use) - 1; i >= 0; i-- {
+		conf.Invoker = conf.Use[i](conf.Invoker)
+	}
 	pool := handler.NewPool()
 	h := handler.New(handler.Conf[T]{
 		Codec: codec, Invoker: conf.Invoker, MaxInFlight: conf.ServerSettings.MaxInFlight,
