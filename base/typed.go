@@ -113,6 +113,23 @@ func IsIdempotent(cmd any) bool {
 	return ok && i.Idempotent()
 }
 
+// Keyed is a command that belongs to a key, such as that of the data it works on. A
+// group that is sticky sends the commands of one key to one server.
+type Keyed interface{ Key() string }
+
+// KeyOf returns the key of a command that is [Keyed]; of a typed one, that of the command
+// itself. ok is false for any other command.
+func KeyOf(cmd any) (key string, ok bool) {
+	if typed, isTyped := cmd.(interface{ inner() any }); isTyped {
+		cmd = typed.inner()
+	}
+	k, ok := cmd.(Keyed)
+	if !ok {
+		return "", false
+	}
+	return k.Key(), true
+}
+
 // Value is the only result of a typed command.
 type Value[R any] struct{ V R }
 

@@ -39,7 +39,7 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 		if ctx.Err() != nil {
 			return nil, 0, c.name(k, &base.Error{Outcome: base.NotSent, Code: ctxCode(ctx), Message: "its ctx had ended before it was sent", Err: context.Cause(ctx)})
 		}
-		l, err := c.link(&k.patience)
+		l, err := c.link(&k.patience, c.conf.FailFast && k.seq == 0)
 		if err != nil {
 			return nil, 0, c.name(k, err)
 		}
@@ -61,6 +61,11 @@ func (c *Client[T]) goesOn() bool { return c.redialer != nil && c.Err() == nil }
 
 // sendOn sends a command over a link's connection.
 func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[T], base.Seq, error) {
+	if l.refuse != nil {
+		if err := l.refuse(k.cmd); err != nil {
+			return nil, 0, err
+		}
+	}
 	size, err := c.checkSize(l, k.cmd)
 	if err != nil {
 		return nil, 0, err

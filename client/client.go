@@ -180,6 +180,14 @@ func (c *Client[T]) open(ctx context.Context, nc net.Conn) (*link[T], error) {
 		return nil, err
 	}
 	l.begin(conn, hello)
+	if err := l.agree(ctx, conn, hello.Catalogue); err != nil {
+		if l.stopKeepalive != nil {
+			l.stopKeepalive()
+		}
+		conn.Fail(err)
+		conn.Join()
+		return nil, err
+	}
 	return l, nil
 }
 
@@ -210,6 +218,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 		done:  make(chan struct{}),
 		links: make(map[*link[T]]struct{}), changed: make(chan struct{}),
 	}
+	c.lastSeq.Store(max(int64(conf.FirstSeq)-1, 0))
 	if d, ok := codec.(decoderFor[T]); ok {
 		c.decodeFor = d.DecodeFor
 	}
@@ -301,6 +310,21 @@ func (c *Client[T]) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
+}
+
+// Connected reports whether there is a connection for new commands at this moment. It
+// costs next to nothing.
+func (c *Client[T]) Connected() bool { return c.current.Load() != nil }
+
+// InFlight returns how many commands have a place on a connection, or wait for one. Those
+// that were given up count until the server has ended them.
+func (c *Client[T]) InFlight() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.links {
+		n += l.inFlight()
+	}
+	return n
 }
 
 // decode decodes a result of cmd. A panic of the codec is an error.

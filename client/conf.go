@@ -41,6 +41,14 @@ type decoderFor[T any] interface {
 	DecodeFor(cmd base.Cmd[T], r transport.Reader) (base.Result, error)
 }
 
+// agreer is a further method that a Codec may have: it is told what a server says of its
+// commands, and returns a function that refuses those which don't go there. If it returns
+// a command, the server is asked by that first; the result tells by a method Bytes what
+// Agree is to read.
+type agreer[T any] interface {
+	Agree(catalogue []byte) (refuse func(cmd base.Cmd[T]) error, ask base.Cmd[T], err error)
+}
+
 // UnexpectedResultCallback hears of results that nobody waits for: of commands
 // that were forgotten or given up. seq is 0 where a result belongs to no command
 // that the client knows. The calls come one after another, from a goroutine of
@@ -95,6 +103,15 @@ type Conf struct {
 	MaxBytes int
 	// Backoff says how a client of NewReconnect spaces its attempts to connect.
 	Backoff Backoff
+	// FailFast is for who has another client to turn to, as package group has. What finds
+	// no connection, of a client of NewReconnect, ends at once, as NotSent,
+	// base.ErrNotConnected, and does not wait for the next one. A command that is idempotent
+	// is not sent again by the client, but in a session. A command of Send whose connection
+	// was lost before it went out has its Seq by then: it waits as ever.
+	FailFast bool
+	// FirstSeq is the Seq of the first command; 0: 1. Clients whose results go into one
+	// channel can be told apart by it.
+	FirstSeq base.Seq
 	// StateCallback, if set, hears of every change of the client's state. The
 	// calls come one after another, from a goroutine of their own; the client
 	// does not wait for them.
@@ -148,6 +165,7 @@ func (conf Conf) withDefaults() (Conf, error) {
 		"KeepaliveTime": int64(conf.KeepaliveTime), "KeepaliveIntvl": int64(conf.KeepaliveIntvl),
 		"SysDataReceiveTimeout": int64(conf.SysDataReceiveTimeout), "WriteTimeout": int64(conf.WriteTimeout),
 		"CompressAbove": int64(conf.CompressAbove),
+		"FirstSeq":      int64(conf.FirstSeq),
 		"MaxInFlight":   int64(conf.MaxInFlight), "MaxResultSize": int64(conf.MaxResultSize), "MaxBytes": int64(conf.MaxBytes),
 		"Backoff.First": int64(conf.Backoff.First), "Backoff.Max": int64(conf.Backoff.Max), "Backoff.Reset": int64(conf.Backoff.Reset),
 	} {

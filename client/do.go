@@ -54,6 +54,9 @@ func (c *Client[T]) again(l *link[T], k *call[T], err error) bool {
 		if e.Remote || e.Code != base.ErrConnLost && e.Code != base.ErrSessionLost || !c.isIdempotent(k.cmd) {
 			return false
 		}
+		if c.conf.FailFast && e.ID == (base.ID{}) {
+			return false // its sender has better places for it
+		}
 		k.seq, k.mayHaveRun = e.Seq, true
 		if e.ID != (base.ID{}) {
 			k.origin = &e.ID

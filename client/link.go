@@ -18,10 +18,11 @@ type link[T any] struct {
 	client        *Client[T]
 	conn          atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
 	maxCmdSize    int
-	limit         int                   // of slots
-	compression   transport.Compression // nil: none
-	since         time.Time             // when conn was made
-	stopKeepalive func() bool           // of conn; nil: there is none. Of the link's goroutine
+	limit         int                         // of slots
+	compression   transport.Compression       // nil: none
+	refuse        func(cmd base.Cmd[T]) error // why a command can't go to the server; nil: all can
+	since         time.Time                   // when conn was made
+	stopKeepalive func() bool                 // of conn; nil: there is none. Of the link's goroutine
 
 	session     *transport.Session // nil: none; its Epoch is that of the last dial
 	sessionTime time.Duration
@@ -295,4 +296,11 @@ func (l *link[T]) openSlots() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open
+}
+
+// inFlight returns how many slots are taken, and how many commands wait for one.
+func (l *link[T]) inFlight() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open + len(l.waiters)
 }

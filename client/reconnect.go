@@ -8,8 +8,8 @@ import (
 )
 
 // link returns the link for new commands. While one is being made it waits, as
-// long as the call may.
-func (c *Client[T]) link(waiting *patience) (*link[T], error) {
+// long as the call may, unless it is to failFast.
+func (c *Client[T]) link(waiting *patience, failFast bool) (*link[T], error) {
 	for {
 		if l := c.current.Load(); l != nil {
 			return l, nil
@@ -25,6 +25,8 @@ func (c *Client[T]) link(waiting *patience) (*link[T], error) {
 			return l, nil
 		case err != nil:
 			return nil, ended(err)
+		case failFast:
+			return nil, &base.Error{Outcome: base.NotSent, Code: base.ErrNotConnected, Message: "there is no connection"}
 		}
 		ctx := waiting.ctx()
 		select {

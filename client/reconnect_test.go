@@ -580,3 +580,96 @@ func (h halfBroken) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// A client that is to fail fast does not wait for its next connection, but with what has
+// its Seq already.
+func TestFailFast(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		_, s := serveOn(t, l, untilCanceled, serverConf{})
+		c := redial(t, l.Dial, client.Conf{FailFast: true})
+		if !c.Connected() || c.InFlight() != 0 {
+			t.Errorf("connected: %v, with %d in flight", c.Connected(), c.InFlight())
+		}
+		ended := make(chan error, 2)
+		go func() {
+			_, err := c.Do(context.Background(), command{N: 1})
+			ended <- err
+		}()
+		go func() {
+			_, err := c.Do(context.Background(), harmless{command{N: 1}})
+			ended <- err
+		}()
+		synctest.Wait()
+		if n := c.InFlight(); n != 2 {
+			t.Errorf("%d in flight, want 2", n)
+		}
+		s.Close()
+		want(t, <-ended, base.Unknown, base.ErrConnLost)
+		want(t, <-ended, base.Unknown, base.ErrConnLost) // it is its sender's to send it again
+		synctest.Wait()
+		if c.Connected() || c.InFlight() != 0 {
+			t.Errorf("connected: %v, with %d in flight", c.Connected(), c.InFlight())
+		}
+		begin := time.Now()
+		_, err := c.Do(context.Background(), command{N: 1})
+		want(t, err, base.NotSent, base.ErrNotConnected)
+		for _, err = range c.Results(context.Background(), command{N: 1}) {
+		}
+		want(t, err, base.NotSent, base.ErrNotConnected)
+		_, err = c.Send(command{N: 1}, make(chan base.AsyncResult))
+		want(t, err, base.NotSent, base.ErrNotConnected)
+		_, err = c.Open(context.Background(), command{N: 1})
+		want(t, err, base.NotSent, base.ErrNotConnected)
+		took(t, begin, 0)
+	})
+}
+
+// InFlight counts who waits for a place, too.
+func TestInFlight(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serve(t, untilCanceled, serverConf{})
+		c := dial(t, l, client.Conf{MaxInFlight: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 5 {
+			go c.Do(ctx, command{N: 1})
+		}
+		synctest.Wait()
+		if n := c.InFlight(); n != 5 {
+			t.Errorf("%d in flight, want 5", n)
+		}
+		cancel()
+		synctest.Wait()
+		if n := c.InFlight(); n != 0 {
+			t.Errorf("%d in flight, want 0", n)
+		}
+		c.Close()
+		if c.Connected() {
+			t.Error("it is connected after Close")
+		}
+	})
+}
+
+// A client begins to count where it is told to, over any connection.
+func TestFirstSeq(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := serve(t, echo, serverConf{})
+		const first = 3<<44 + 1
+		c := redial(t, l.Dial, client.Conf{FirstSeq: first})
+		results := make(chan base.AsyncResult, 1)
+		for i := range base.Seq(3) {
+			seq, err := c.Send(command{N: 1}, results)
+			if r := <-results; seq != first+i || r.Seq != seq || err != nil || r.Err != nil {
+				t.Errorf("got %d, %v and %+v, want %d", seq, err, r, first+i)
+			}
+		}
+		_, err := client.NewReconnect(t.Context(), codec{}, l.Dial, client.Conf{FirstSeq: -1})
+		want(t, err, base.NotSent, base.ErrConf)
+	})
+}
+
+// untilCanceled waits until its command is given up.
+func untilCanceled(ctx context.Context, _ command, _ base.Seq, _ base.Proxy) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

@@ -1,9 +1,11 @@
 package codec
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/internal/catalogue"
 	"github.com/cmdstream/cmdstream/transport"
 )
 
@@ -19,6 +21,9 @@ type ClientCodec[T any] struct{ set *Set[T] }
 func (c *ClientCodec[T]) Encode(cmd base.Cmd[T], w transport.Writer) error {
 	known, err := c.set.lookUp(cmd, base.NotSent)
 	if err != nil {
+		if q, ok := cmd.(question[T]); ok {
+			return c.writeQuestion(q, w)
+		}
 		return err
 	}
 	if known.isNil(cmd) {
@@ -67,6 +72,9 @@ func (c *ClientCodec[T]) Decode(r transport.Reader) (base.Result, error) {
 func (c *ClientCodec[T]) DecodeFor(cmd base.Cmd[T], r transport.Reader) (base.Result, error) {
 	known, err := c.set.lookUp(cmd, base.Failed)
 	if err != nil {
+		if _, ok := cmd.(question[T]); ok {
+			return c.readAnswer(r)
+		}
 		return nil, err
 	}
 	n, err := readUvarint(r)
@@ -96,4 +104,29 @@ func (c *ClientCodec[T]) DecodeFor(cmd base.Cmd[T], r transport.Reader) (base.Re
 			fmt.Sprintf("its result (tag %d, %d bytes) could not be decoded", known.tag, n), err)
 	}
 	return result, nil
+}
+
+// writeQuestion writes the reserved command.
+func (c *ClientCodec[T]) writeQuestion(q question[T], w transport.Writer) error {
+	s := c.set.scratch.get()
+	defer c.set.scratch.put(s)
+	return s.write(w, append(s.room(), q.body...), catalogue.Tag, uint64(len(q.body)))
+}
+
+// readAnswer reads the result of the reserved command.
+func (c *ClientCodec[T]) readAnswer(r transport.Reader) (base.Result, error) {
+	n, err := readUvarint(r)
+	if err != nil {
+		return nil, readError("", "length of an answer", base.Failed, err)
+	}
+	if n == 0 || n-1 > uint64(c.set.limit) {
+		return nil, &base.Error{Outcome: base.Failed, Code: base.ErrDecode, Message: "the server's answer about its commands can't be read: it has no length that is allowed"}
+	}
+	s := c.set.scratch.get()
+	defer c.set.scratch.put(s)
+	text, err := s.read(r, int(n-1))
+	if err != nil {
+		return nil, readError("", "answer", base.Failed, err)
+	}
+	return answer{text: bytes.Clone(text), last: true}, nil
 }

@@ -14,6 +14,7 @@ type command[T any] struct {
 	inner   reflect.Type // C
 	adapter reflect.Type // base.Unary[T, R, C], base.Stream[T, R, C] or base.Exchange[T, I, R, C]
 	input   reflect.Type // I of a base.Exchange; else nil
+	result  reflect.Type // R
 	streams bool
 
 	isNil        func(cmd base.Cmd[T]) bool
@@ -22,6 +23,8 @@ type command[T any] struct {
 	decodeResult func(data []byte) (base.Result, error)
 	appendInput  func(dst []byte, input any) ([]byte, error)
 	decodeInput  func(data []byte) (any, error)
+	fromJSON     func(data []byte) (base.Cmd[T], error)
+	resultToJSON func(result base.Result) ([]byte, error)
 }
 
 func (c *command[T]) name() string { return c.inner.String() }
@@ -137,6 +140,19 @@ func register[T, R, C any](set *Set[T], f forms[T, R, C]) {
 			return nil, err
 		}
 		return f.wrapResult(r), nil
+	}
+	added.fromJSON = func(data []byte) (base.Cmd[T], error) {
+		c, err := commands.fromJSON(data)
+		if err != nil {
+			return nil, err
+		}
+		return f.wrap(c), nil
+	}
+	added.resultToJSON = func(result base.Result) ([]byte, error) {
+		if reflect.TypeOf(result) != f.result {
+			return nil, fmt.Errorf("the result is a %T, not a %s", result, f.result)
+		}
+		return results.toJSON(f.unwrapResult(result))
 	}
 	set.add(&added, reflect.TypeFor[R]())
 	set.results[f.result] = func(dst []byte, result base.Result) ([]byte, error) {

@@ -36,7 +36,7 @@ func TestDecodeOfACommandFails(t *testing.T) {
 			"unknown tag", number(77) + number(4) + "bodynext", base.ErrUnknownCmd, "",
 			"cmdstream: the set has no command with the tag 77", "next",
 		},
-		{"the reserved tag", "\x00\x00next", base.ErrUnknownCmd, "", "cmdstream: the set has no command with the tag 0", "next"},
+		{"the reserved tag", "\x00\x00next", base.ErrUnknownCmd, "", "cmdstream: the set has no command with the tag 0: it is a question that this server does not know", "next"},
 		{
 			"unknown tag, too large to skip", number(77) + number(1001) + "next", base.ErrUnknownCmd, "",
 			"cmdstream: the set has no command with the tag 77: not skipped: it has 1001 bytes, and the set's limit is 1000", "?",

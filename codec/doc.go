@@ -9,8 +9,10 @@
 //	codec.Stream[Count](set, 2)
 //
 // A client gets set.Client(), a server set.Server(). The two sides may have
-// different sets: a server answers a tag that it lacks with
-// [base.ErrUnknownCmd], as Rejected.
+// different sets, and be deployed in any order: at connect the client learns which of its
+// commands the server has, by tag, name and a hash of the fields. One that the server lacks,
+// or reads differently, is Rejected at the client with [base.ErrUnknownCmd], and all others
+// work. See [Set.IgnoreFields], [Named], and [Set.Reflect] for tools.
 //
 // # On the wire
 //

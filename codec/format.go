@@ -23,3 +23,17 @@ type Format interface {
 type Checker interface {
 	Check(t reflect.Type) error
 }
+
+// Describer is what a [Format] may be besides, so that client and server find out whether
+// they read a type alike: they do if their descriptions are the same. Without it a type is
+// described by its fields in Go.
+type Describer interface {
+	Describe(t reflect.Type) string
+}
+
+// JSON is what a [Format] may be besides: it reads and writes the same values as JSON,
+// for tools that speak to any server (see [Set.Reflect]). Without it encoding/json does.
+type JSON interface {
+	ToJSON(v any) ([]byte, error)
+	FromJSON(data []byte, v any) error
+}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/internal/catalogue"
 	"github.com/cmdstream/cmdstream/transport"
 )
 
@@ -23,6 +24,9 @@ func (c *ServerCodec[T]) Encode(result base.Result, w transport.Writer) error {
 	}
 	appendTo := c.set.results[reflect.TypeOf(result)]
 	if appendTo == nil {
+		if a, ok := result.(answer); ok {
+			return c.writeAnswer(a, w)
+		}
 		return failedResult(base.ErrEncode, fmt.Sprintf("no command of the set has a result of the type %T", result), nil)
 	}
 	s := c.set.scratch.get()
@@ -36,6 +40,16 @@ func (c *ServerCodec[T]) Encode(result base.Result, w transport.Writer) error {
 		return failedResult(base.ErrTooLargeResult, tooLarge(uint64(size), c.set.limit), nil)
 	}
 	return s.write(w, encoded, uint64(size)+1)
+}
+
+// writeAnswer writes the result of a question.
+func (c *ServerCodec[T]) writeAnswer(a answer, w transport.Writer) error {
+	if len(a.text) > c.set.limit {
+		return failedResult(base.ErrTooLargeResult, tooLarge(uint64(len(a.text)), c.set.limit), nil)
+	}
+	s := c.set.scratch.get()
+	defer c.set.scratch.put(s)
+	return s.write(w, append(s.room(), a.text...), uint64(len(a.text))+1)
 }
 
 func failedResult(code base.Code, message string, err error) error {
@@ -56,6 +70,9 @@ func (c *ServerCodec[T]) Decode(r transport.Reader) (base.Cmd[T], error) {
 	tag, err := readUvarint(r)
 	if err != nil {
 		return nil, readError("", "tag", base.Rejected, err)
+	}
+	if tag == catalogue.Tag {
+		return c.set.decodeQuestion(r)
 	}
 	n, err := readUvarint(r)
 	known := c.set.byTag[tag]

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+
+	"github.com/cmdstream/cmdstream/internal/catalogue"
 )
 
 // DefaultLimit is how many bytes the body of a command or a result may have
@@ -27,6 +29,12 @@ type Set[T any] struct {
 	byType  map[reflect.Type]*command[T] // by the type of the adapter, a base.Cmd
 	results map[reflect.Type]appender    // by the type of the base.Result
 	values  map[reflect.Type]any         // *values[V] by V
+
+	ignoreFields bool
+	reflects     bool
+
+	listing sync.Once
+	listed  []catalogue.Entry // the commands, by tag; made when they are asked for
 }
 
 // NewSet returns an empty set whose commands and results travel in the given
@@ -53,12 +61,7 @@ func (s *Set[T]) Limit(bytes int) {
 	if bytes < 1 {
 		panic(fmt.Sprintf("codec: a limit of %d bytes allows nothing", bytes))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.used {
-		panic("codec: the limit comes too late: the set is in use, Client or Server was called")
-	}
-	s.limit = bytes
+	s.configure("the limit", func() { s.limit = bytes })
 }
 
 // Client returns the codec for a client.
@@ -107,6 +110,7 @@ func (s *Set[T]) add(added *command[T], result reflect.Type) {
 			}
 		}
 	}
+	added.result = result
 	s.byTag[added.tag] = added
 	s.byType[added.adapter] = added
 }

@@ -1,6 +1,10 @@
 package codec
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"reflect"
 	"sync"
 )
@@ -51,6 +55,30 @@ func (p *values[V]) decode(data []byte) (V, error) {
 	v := *lent
 	p.put(lent)
 	return v, err
+}
+
+// toJSON and fromJSON move values as JSON, which is for tools: memory is no matter.
+func (p *values[V]) toJSON(v V) ([]byte, error) {
+	if f, ok := p.format.(JSON); ok {
+		return f.ToJSON(&v)
+	}
+	return json.Marshal(&v)
+}
+
+func (p *values[V]) fromJSON(data []byte) (v V, err error) {
+	if f, ok := p.format.(JSON); ok {
+		err = f.FromJSON(data, &v)
+		return v, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err = decoder.Decode(&v); err != nil {
+		return v, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return v, errors.New("something follows the JSON value")
+	}
+	return v, nil
 }
 
 func (p *values[V]) get() *V {

@@ -16,6 +16,8 @@ type ServerConf struct {
 	Info []byte
 	// Settings are announced to the client, and enforced.
 	Settings transport.ServerSettings
+	// Catalogue is what the codec says of its commands; nil: nothing.
+	Catalogue []byte
 	// Admit decides whether a client whose hello has come may stay: it sets the
 	// answer's Status, with Text and RetryAfter where that is a refusal, and what
 	// else is to be told. ctx ends with the hello. The nil Admit takes all.
@@ -58,6 +60,9 @@ func Accept(ctx context.Context, nc net.Conn, conf ServerConf) (*transport.Conn,
 		}
 		if answer.Status == transport.OK && conf.Admit != nil {
 			conf.admit(ctx, &hello, state, &answer)
+		}
+		if answer.Status == transport.OK {
+			answer.Catalogue = conf.Catalogue
 		}
 		if err := conn.SayHello(&answer); err != nil {
 			return err

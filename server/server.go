@@ -79,6 +79,7 @@ type worker interface {
 	Running() int
 	Goaway() bool
 	Close(reason error, within time.Duration)
+	Info() handler.ConnInfo
 }
 
 type state uint8
@@ -126,6 +127,10 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 		},
 		Strict: conf.Strict, OnPanic: conf.OnPanic, Logger: conf.Logger,
 	}, pool)
+	var catalogue []byte
+	if c, ok := codec.(interface{ Catalogue() []byte }); ok {
+		catalogue = c.Catalogue()
+	}
 	sessionTime := conf.Sessions.Time
 	if conf.Sessions.Disabled {
 		sessionTime = 0
@@ -140,7 +145,7 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 					Transport: conf.Transport, HelloTimeout: conf.SysDataSendTimeout,
 					WriteTimeout: conf.WriteTimeout, Decode: h.Decode,
 				},
-				Info: conf.ServerInfo, Settings: conf.ServerSettings,
+				Info: conf.ServerInfo, Settings: conf.ServerSettings, Catalogue: catalogue,
 			},
 			wrap:         tlsWrapper(conf.TLSConfig),
 			authenticate: conf.Authenticate, compressions: conf.Compressions, sessionTime: sessionTime,

@@ -104,6 +104,9 @@ func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 // RemoteAddr returns the address of the peer.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
+// Since returns when the connection was made.
+func (c *Conn) Since() time.Time { return c.start }
+
 // SayHello writes this side's hello. Everything else comes after it.
 func (c *Conn) SayHello(h *Hello) error {
 	b, err := c.transport.AppendHello(nil, h)

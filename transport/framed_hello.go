@@ -18,7 +18,7 @@ func (f *framed) AppendHello(dst []byte, h *Hello) ([]byte, error) {
 			Status: wire.Status(h.Status), RetryAfter: milliseconds(h.RetryAfter), Text: h.Text,
 			Info:       h.Info,
 			MaxCmdSize: uint64(h.Settings.MaxCmdSize), MaxInFlight: uint64(h.Settings.MaxInFlight),
-			SessionTime: milliseconds(h.SessionTime), Compression: h.Compression,
+			SessionTime: milliseconds(h.SessionTime), Compression: h.Compression, Catalogue: h.Catalogue,
 		})
 	}
 	return wire.AppendClientHello(dst, wire.ClientHello{
@@ -60,6 +60,7 @@ func (f *framed) ReadHello(r *bufio.Reader, h *Hello) error {
 		Status: Status(hello.Status), RetryAfter: duration(hello.RetryAfter), Text: hello.Text,
 		Settings:    ServerSettings{MaxCmdSize: toInt(hello.MaxCmdSize), MaxInFlight: toInt(hello.MaxInFlight)},
 		SessionTime: duration(hello.SessionTime), Compression: hello.Compression,
+		Catalogue: hello.Catalogue,
 	}
 	f.compressed = h.Compression != 0
 	f.maxSlots = min(f.maxSlots, uint64(h.Settings.WithDefaults().MaxInFlight))

@@ -204,6 +204,8 @@ type Hello struct {
 	// the server's choice, 0 for none.
 	Compressions []uint64
 	Compression  uint64
+	// Catalogue is what the server's codec says of its commands; nil: nothing.
+	Catalogue []byte
 }
 
 // SessionID names a session, and Session is a client's request for one.

@@ -139,7 +139,7 @@ type ServerHello struct {
 	SessionTime uint64
 	// Compression is the one in use; 0: none.
 	Compression uint64
-	// Catalogue lists the server's commands. Its form is not yet defined.
+	// Catalogue is opaque here: the codec's list of the server's commands.
 	Catalogue []byte
 }
 

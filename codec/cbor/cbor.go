@@ -16,7 +16,9 @@
 //     else `json:"name"`, changes. With `cbor:"1,keyasint"` a name is a number, and with
 //     `_ struct{} cbor:",toarray"` the fields go without names, in their order.
 //   - A field that the other side doesn't know is ignored, and one that was not sent is
-//     zero, so fields can be added on one side first. See Format.DisallowUnknownFields.
+//     zero. A set refuses commands whose fields differ between client and server all the
+//     same; where fields may be added on one side first, use codec.Set.IgnoreFields. See
+//     Format.DisallowUnknownFields.
 //   - An any holds a map[any]any for a map.
 package cbor
 
@@ -118,6 +120,9 @@ func (f Format) decoder() (cbor.DecMode, error) {
 // A type that marshals and unmarshals itself, as CBOR, binary or text, is trusted, and a
 // field tagged `cbor:"-"` is taken to be lost on purpose.
 func (f Format) Check(t reflect.Type) error { return rules.Check(t) }
+
+// Describe returns how CBOR reads values of t: the names and types of what it has.
+func (f Format) Describe(t reflect.Type) string { return rules.Describe(t) }
 
 var rules = fields.Rules{
 	Format: "cbor", Tags: []string{"cbor", "json"}, Opaque: isOpaque,

@@ -21,6 +21,9 @@ func (f Format) Check(t reflect.Type) error {
 	return rules.Check(t)
 }
 
+// Describe returns how JSON reads values of t: the names and types of what it has.
+func (f Format) Describe(t reflect.Type) string { return rules.Describe(t) }
+
 var rules = fields.Rules{Format: "json", Tags: []string{"json"}, Opaque: isOpaque, Key: wrongKey}
 
 var (

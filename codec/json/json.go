@@ -11,8 +11,9 @@
 //   - A []byte is sent in base64. A string that is not UTF-8 has its wrong bytes
 //     replaced by U+FFFD: use []byte for what is not text.
 //   - A field that the other side doesn't know is ignored, and one that was not
-//     sent is zero, so fields can be added on one side first. See
-//     Format.DisallowUnknownFields.
+//     sent is zero. A set refuses commands whose fields differ between client and
+//     server all the same; where fields may be added on one side first, use
+//     codec.Set.IgnoreFields. See Format.DisallowUnknownFields.
 //   - Field names are matched without regard to case where no field matches
 //     exactly.
 package json
@@ -83,4 +84,13 @@ func (f Format) Unmarshal(data []byte, v any) error {
 		return errors.New("json: something follows the value")
 	}
 	return nil
+}
+
+// ToJSON returns v as JSON.
+func (f Format) ToJSON(v any) ([]byte, error) { return f.Append(nil, v) }
+
+// FromJSON is Unmarshal, but a field that the type doesn't have is refused.
+func (f Format) FromJSON(data []byte, v any) error {
+	f.DisallowUnknownFields = true
+	return f.Unmarshal(data, v)
 }

@@ -10,9 +10,12 @@ import (
 	"github.com/cmdstream/cmdstream/codec/json"
 )
 
-// OldGreet is what the command was when this client was written. Go types may
-// have other names at the two sides: on the wire a command is its tag.
+// OldGreet is what the command was when this client was written.
 type OldGreet struct{ Name string }
+
+// CommandName is the name that it has in common with the server's: a command is its tag,
+// its name and its fields. Without it that is the name of the Go type.
+func (OldGreet) CommandName() string { return "GreetV1" }
 
 // Run is never called at a client. It says that the result is a string.
 func (OldGreet) Run(context.Context, Greeter) (string, error) {

@@ -1,6 +1,7 @@
 // Data_versioning shows a command that changes while old clients are still in
 // use: the server serves the old and the new version of it, each under a tag of
-// its own.
+// its own. And clients of today meet a server of yesterday, for the two are deployed in
+// any order.
 //
 //	go run ./examples/data_versioning
 //
@@ -15,6 +16,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/cmdstream/cmdstream/codec"
 	"github.com/cmdstream/cmdstream/server"
 )
 
@@ -26,15 +28,12 @@ func main() {
 }
 
 func run(w io.Writer) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // a free port
+	ctx := context.Background()
+	addr, stop, err := serve(newSet())
 	if err != nil {
 		return err
 	}
-	s := server.NewDef(newSet().Server(), Greeter{})
-	go s.Serve(listener) // until Close
-	defer s.Close()
-
-	ctx, addr := context.Background(), listener.Addr().String()
+	defer stop()
 	text, err := oldClient(ctx, addr)
 	if err != nil {
 		return err
@@ -46,5 +45,26 @@ func run(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "the new client got: %s (%d letters)\n", greeting.Text, greeting.Letters)
+
+	addr, stopOld, err := serve(oldSet())
+	if err != nil {
+		return err
+	}
+	defer stopOld()
+	if greeting, err = newClient(ctx, addr); err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "from the old server it got:", greeting.Text)
 	return nil
+}
+
+// serve serves a set on a free port, until stop.
+func serve(set *codec.Set[Greeter]) (addr string, stop func() error, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	s := server.NewDef(set.Server(), Greeter{})
+	go s.Serve(listener)
+	return listener.Addr().String(), s.Close, nil
 }

@@ -46,6 +46,13 @@ func (c GreetV1) Run(ctx context.Context, greeter Greeter) (string, error) {
 	return greeting.Text, err
 }
 
+// oldSet is the set of yesterday.
+func oldSet() *codec.Set[Greeter] {
+	set := codec.NewSet[Greeter](json.Format{})
+	codec.Unary[GreetV1](set, 1)
+	return set
+}
+
 // newSet has both versions. A tag stays with its version for good: the old
 // clients have no other name for it.
 func newSet() *codec.Set[Greeter] {

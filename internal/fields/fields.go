@@ -116,8 +116,8 @@ func (c checker) checkStruct(t reflect.Type, path string, addressable bool, know
 }
 
 // tag returns the tag that names a field; "": there is none.
-func (c checker) tag(field reflect.StructField) string {
-	for _, name := range c.Tags {
+func (r Rules) tag(field reflect.StructField) string {
+	for _, name := range r.Tags {
 		if tag, ok := field.Tag.Lookup(name); ok {
 			return tag
 		}
