@@ -56,8 +56,11 @@ func (s *scratch) write(w transport.Writer, encoded []byte, head ...uint64) erro
 	return err
 }
 
-// read reads exactly n bytes; they are good until s is used again.
+// read reads exactly n bytes; they are good until s, or r, is used again.
 func (s *scratch) read(r io.Reader, n int) ([]byte, error) {
+	if body, ok := r.(*transport.Body); ok && body.Len() == n {
+		return body.Bytes(), nil // is in memory
+	}
 	b := s.bytes[:0]
 	for len(b) < n {
 		have := len(b)

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"io"
+	"runtime"
 	"slices"
 )
 
@@ -9,8 +10,9 @@ import (
 // theirs: its memory is used again.
 type Buffer struct{ B []byte }
 
-// Write appends p. A large one is copied step by step: the runtime can't interrupt a
-// step, and other goroutines, those of other commands among them, wait for its end.
+// Write appends p. A large one is copied step by step, and others run in between: the
+// runtime can't interrupt a step, and lets whoever copies go on for 10 ms, for which other
+// commands would wait.
 func (b *Buffer) Write(p []byte) (int, error) {
 	if len(p) <= copyAtOnce {
 		b.B = append(b.B, p...)
@@ -29,6 +31,7 @@ func (b *Buffer) Write(p []byte) (int, error) {
 func (b *Buffer) append(p []byte) {
 	for step := range slices.Chunk(p, copyAtOnce) {
 		b.B = append(b.B, step...)
+		runtime.Gosched()
 	}
 }
 
@@ -123,6 +126,7 @@ func (b *Body) more() bool {
 			return false
 		}
 		b.pieces.drop()
+		runtime.Gosched() // as in Buffer.Write
 		b.b = b.pieces.first()
 	}
 	return true

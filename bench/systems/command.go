@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -128,7 +127,9 @@ func (c bytesCodec) decode(r transport.Reader) (*message, error) {
 // readAll appends to body what is left in r.
 func readAll(r io.Reader, body []byte) ([]byte, error) {
 	if in, ok := r.(*transport.Body); ok {
-		body = slices.Grow(body, in.Len())
+		if cap(body) < in.Len() {
+			body = make([]byte, in.Len()) // append would clear it in one step, which nothing can interrupt
+		}
 		body = body[:in.Len()]
 		_, err := io.ReadFull(in, body)
 		return body, err
