@@ -75,7 +75,7 @@ func (d *describer) describe(t reflect.Type, addressable bool) {
 
 func (d *describer) describeStruct(t reflect.Type, addressable bool) {
 	all := d.fieldsOf(t, addressable, nil)
-	if !isOrdered(t, d.Tags) {
+	if !d.Ordered && !isOrdered(t, d.Tags) {
 		slices.SortFunc(all, func(a, b described) int { return strings.Compare(a.name, b.name) })
 	}
 	d.text.WriteByte('{')

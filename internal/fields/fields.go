@@ -20,6 +20,8 @@ type Rules struct {
 	Opaque func(t reflect.Type, addressable bool) bool
 	// Key says what is wrong with the type of a map's keys; "": nothing.
 	Key func(t reflect.Type) string
+	// Ordered tells that the format goes by the order of fields, which Describe keeps then.
+	Ordered bool
 }
 
 // Check refuses a type that the format would not carry whole, and names the field.

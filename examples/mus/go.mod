@@ -1,0 +1,18 @@
+module github.com/cmdstream/cmdstream/examples/mus
+
+go 1.26
+
+require (
+	github.com/cmdstream/cmdstream v0.0.0
+	github.com/cmdstream/cmdstream/codec/mus v0.0.0
+	github.com/mus-format/mus-stream-go v0.7.2
+)
+
+require (
+	github.com/mus-format/common-go v0.0.0-20251026152644-9f5ac6728d8a // indirect
+	golang.org/x/exp v0.0.0-20230515195305-f3d0a9c9a5cc // indirect
+)
+
+replace github.com/cmdstream/cmdstream => ../..
+
+replace github.com/cmdstream/cmdstream/codec/mus => ../../codec/mus

@@ -1,0 +1,13 @@
+module github.com/cmdstream/cmdstream/examples/protobuf
+
+go 1.26
+
+require (
+	github.com/cmdstream/cmdstream v0.0.0
+	github.com/cmdstream/cmdstream/codec/protobuf v0.0.0
+	google.golang.org/protobuf v1.36.12
+)
+
+replace github.com/cmdstream/cmdstream => ../..
+
+replace github.com/cmdstream/cmdstream/codec/protobuf => ../../codec/protobuf
