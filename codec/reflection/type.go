@@ -74,7 +74,7 @@ func typeOf(t reflect.Type, outer map[reflect.Type]bool) *Type {
 	case "struct":
 		for _, field := range reflect.VisibleFields(t) {
 			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-			embedded := field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct
+			embedded := field.Anonymous && name == "" && isStruct(field.Type)
 			if !field.IsExported() || embedded || field.Tag.Get("json") == "-" || len(field.Index) > 1 && hidden(t, field.Index) {
 				continue
 			}
@@ -92,11 +92,16 @@ func typeOf(t reflect.Type, outer map[reflect.Type]bool) *Type {
 func hidden(t reflect.Type, index []int) bool {
 	for i := 1; i < len(index); i++ {
 		outer := t.FieldByIndex(index[:i])
-		if name, _, _ := strings.Cut(outer.Tag.Get("json"), ","); name != "" || outer.Type.Kind() != reflect.Struct {
+		if name, _, _ := strings.Cut(outer.Tag.Get("json"), ","); name != "" || !isStruct(outer.Type) {
 			return true
 		}
 	}
 	return false
+}
+
+// isStruct tells whether JSON has the fields of an embedded t among those of the outer struct.
+func isStruct(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
 }
 
 func kindOf(t reflect.Type) string {
