@@ -351,3 +351,35 @@ func TestWithoutReflection(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesOfWhatComesByReflection: middleware sees the command's own name and type.
+func TestNamesOfWhatComesByReflection(t *testing.T) {
+	names, types := make(chan string, 2), make(chan string, 2)
+	look := func(next handler.Invoker[nothing]) handler.Invoker[nothing] {
+		return handler.InvokerFunc[nothing](func(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[nothing], proxy base.Proxy) error {
+			names <- base.NameOf(cmd)
+			types <- fmt.Sprintf("%T", cmd)
+			return next.Invoke(ctx, at, seq, cmd, proxy)
+		})
+	}
+	n := new(network)
+	n.to(t, setOf(sum1, numbers2, (*codec.Set[nothing]).Reflect), server.Conf[nothing]{Use: []handler.Middleware[nothing]{look}})
+	c, err := client.NewReconnect(t.Context(), reflection.NewCodec(), n.dial, client.Conf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, name := range []string{"Sum", "Numbers"} {
+		for _, err := range reflection.Call(t.Context(), c, name, json.RawMessage(`{}`)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := <-names; got != "cmdstream_test."+name {
+			t.Errorf("%s is named %s", name, got)
+		}
+	}
+	if one, two := <-types, <-types; one == two {
+		t.Errorf("both are of the type %s: what is kept by type would be mixed", one)
+	}
+}

@@ -83,20 +83,35 @@ func sendAll[R any](seq Seq, proxy Proxy, run func(send func(R) error) error) er
 // NameOf returns the Go type of a command, as errors tell it: of a typed one,
 // that of the command itself. It is "" for nil.
 func NameOf(cmd any) string {
-	switch cmd := cmd.(type) {
-	case nil:
+	if cmd == nil {
 		return ""
-	case interface{ inner() any }:
-		return fmt.Sprintf("%T", cmd.inner())
-	default:
-		return fmt.Sprintf("%T", cmd)
 	}
+	return fmt.Sprintf("%T", innermost(cmd))
 }
 
-func (u Unary[T, R, C]) inner() any  { return u.Cmd }
-func (s Stream[T, R, C]) inner() any { return s.Cmd }
+// Wrapper is a command that stands for another, as [Unary] stands for a typed command:
+// names, keys and the like are the other's.
+type Wrapper interface{ Inner() any }
 
-func (e Exchange[T, I, R, C]) inner() any { return e.Cmd }
+// Inner returns the typed command.
+func (u Unary[T, R, C]) Inner() any { return u.Cmd }
+
+// Inner returns the typed command.
+func (s Stream[T, R, C]) Inner() any { return s.Cmd }
+
+// Inner returns the typed command.
+func (e Exchange[T, I, R, C]) Inner() any { return e.Cmd }
+
+// innermost returns the command that cmd stands for, in the end.
+func innermost(cmd any) any {
+	for {
+		wrapper, ok := cmd.(Wrapper)
+		if !ok {
+			return cmd
+		}
+		cmd = wrapper.Inner()
+	}
+}
 
 // Idempotent is a command that may say so of itself: that to run it twice is as
 // good as once. Such a command is sent again by the client when its connection, or
@@ -106,10 +121,7 @@ type Idempotent interface{ Idempotent() bool }
 // IsIdempotent tells whether a command says that it is [Idempotent]; of a typed one,
 // the command itself.
 func IsIdempotent(cmd any) bool {
-	if typed, ok := cmd.(interface{ inner() any }); ok {
-		cmd = typed.inner()
-	}
-	i, ok := cmd.(Idempotent)
+	i, ok := innermost(cmd).(Idempotent)
 	return ok && i.Idempotent()
 }
 
@@ -120,10 +132,7 @@ type Keyed interface{ Key() string }
 // KeyOf returns the key of a command that is [Keyed]; of a typed one, that of the command
 // itself. ok is false for any other command.
 func KeyOf(cmd any) (key string, ok bool) {
-	if typed, isTyped := cmd.(interface{ inner() any }); isTyped {
-		cmd = typed.inner()
-	}
-	k, ok := cmd.(Keyed)
+	k, ok := innermost(cmd).(Keyed)
 	if !ok {
 		return "", false
 	}

@@ -212,13 +212,16 @@ func (s *Set[T]) describe() reflection.Description {
 	return d
 }
 
-// called is a command that came by its name and as JSON.
-type called[T any] struct {
+// called is a command C that came by its name and as JSON.
+type called[T, C any] struct {
 	cmd   base.Cmd[T]
 	known *command[T]
 }
 
-func (c called[T]) Exec(ctx context.Context, at time.Time, seq base.Seq, receiver T, proxy base.Proxy) error {
+// Inner is the command, whose name it has.
+func (c called[T, C]) Inner() any { return c.cmd }
+
+func (c called[T, C]) Exec(ctx context.Context, at time.Time, seq base.Seq, receiver T, proxy base.Proxy) error {
 	return c.cmd.Exec(ctx, at, seq, receiver, jsonProxy[T]{proxy, c.known})
 }
 
@@ -293,7 +296,7 @@ func (s *Set[T]) decodeQuestion(r transport.Reader) (base.Cmd[T], error) {
 	if known.isNil(cmd) {
 		return nil, known.fail(base.Rejected, base.ErrNilCmd, "its JSON stands for a nil pointer", nil)
 	}
-	return called[T]{cmd, known}, nil
+	return known.call(cmd), nil
 }
 
 // named finds a command by its name, with the package or without.

@@ -25,6 +25,7 @@ type command[T any] struct {
 	decodeInput  func(data []byte) (any, error)
 	fromJSON     func(data []byte) (base.Cmd[T], error)
 	resultToJSON func(result base.Result) ([]byte, error)
+	call         func(cmd base.Cmd[T]) base.Cmd[T] // as a command that came as JSON
 }
 
 func (c *command[T]) name() string { return c.inner.String() }
@@ -148,6 +149,7 @@ func register[T, R, C any](set *Set[T], f forms[T, R, C]) {
 		}
 		return f.wrap(c), nil
 	}
+	added.call = func(cmd base.Cmd[T]) base.Cmd[T] { return called[T, C]{cmd, &added} }
 	added.resultToJSON = func(result base.Result) ([]byte, error) {
 		if reflect.TypeOf(result) != f.result {
 			return nil, fmt.Errorf("the result is a %T, not a %s", result, f.result)

@@ -1,5 +1,8 @@
 // Package json is the format of a typed command set that uses encoding/json.
 //
+//	set := codec.NewSet[Calc](json.Format{})
+//	codec.Unary[Add](set, 1)
+//
 // What JSON does to values, since commands and results pass through it:
 //
 //   - Integers keep all their bits in fields of an integer type. In an any every
