@@ -26,6 +26,7 @@
 //
 //   - package client: connecting, sending, keepalive, reconnect
 //   - package server: serving, limits, shutdown
+//   - package group: several servers, or connections, as one client
 //   - package base: the contract of commands, results and errors; the command
 //     form, in which a command sends its results itself
 //   - package codec: sets of typed commands, and their formats

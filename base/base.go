@@ -3,8 +3,27 @@
 //
 // A command is plain data with an Exec method. A client sends it, a server
 // runs it against the user's receiver, and the results that Exec sends through
-// its [Proxy] travel back. [Runner] and [Streamer] are the typed form of the
-// same: methods that return values instead of sending results.
+// its [Proxy] travel back:
+//
+//	func (c AddCmd) Exec(ctx context.Context, at time.Time, seq base.Seq, calc Calc, proxy base.Proxy) error {
+//		return proxy.Send(seq, Sum(calc.Add(c.A, c.B)))
+//	}
+//
+//	func (s Sum) LastOne() bool { return true }
+//
+// [Runner], [Streamer] and [Exchanger] are the typed form of the same: methods that
+// return values instead of sending results.
+//
+//	func (c Add) Run(ctx context.Context, calc Calc) (int, error) { return calc.Add(c.A, c.B), nil }
+//
+// What became of a command is told by [OutcomeOf] its error, and why by its [Code]:
+//
+//	switch base.OutcomeOf(err) {
+//	case base.NotSent, base.Rejected:
+//		// it did not run: to send it again is safe
+//	case base.Unknown:
+//		// it may have run
+//	}
 package base
 
 import (

@@ -118,6 +118,26 @@ func TestWhoIsIdempotent(t *testing.T) {
 	}
 }
 
+func TestKeyOf(t *testing.T) {
+	for _, cmd := range []any{keyed("k"), base.Unary[int, int, keyed]{Cmd: "k"}} {
+		if key, ok := base.KeyOf(cmd); key != "k" || !ok {
+			t.Errorf("the key of %#v is %q, %v", cmd, key, ok)
+		}
+	}
+	for _, cmd := range []any{nil, 7, base.Exchange[int, int, int, sums]{}} {
+		if key, ok := base.KeyOf(cmd); key != "" || ok {
+			t.Errorf("the key of %#v is %q, %v", cmd, key, ok)
+		}
+	}
+}
+
+// keyed is a command with a key.
+type keyed string
+
+func (k keyed) Key() string { return string(k) }
+
+func (keyed) Run(context.Context, int) (int, error) { return 0, nil }
+
 func TestIDs(t *testing.T) {
 	if _, ok := base.CommandID(context.Background()); ok {
 		t.Error("a ctx without a command has an ID")

@@ -1,6 +1,13 @@
 // Package delegate keeps the life of a connection, on either side: the hello,
 // ServerInfo and ServerSettings, keepalive, idleness, and the redialing of a
 // client that reconnects.
+//
+// Packages client and server do all of this for their users, who see of it what they
+// configure, such as a [Backoff]. By itself it serves whoever builds another client or
+// server on the same wire:
+//
+//	conn, hello, err := delegate.Connect(ctx, nc, conf) // the client's side of a hello
+//	stop := delegate.Keepalive(conn, idle, interval, open)
 package delegate
 
 import (

@@ -1,6 +1,18 @@
 // Package handler is the server's side of a command: it receives commands from
 // a connection, runs each as in a goroutine of its own, and carries their results
 // back.
+//
+// A program meets it where it adds something to how its server runs commands:
+//
+//	func logged(next handler.Invoker[Calc]) handler.Invoker[Calc] {
+//		return handler.InvokerFunc[Calc](func(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[Calc], proxy base.Proxy) error {
+//			err := next.Invoke(ctx, at, seq, cmd, proxy)
+//			slog.InfoContext(ctx, "a command has run", "cmd", base.NameOf(cmd), "took", time.Since(at), "error", err)
+//			return err
+//		})
+//	}
+//
+//	s, err := server.New(set.Server(), Calc{}, server.Conf[Calc]{Use: []handler.Middleware[Calc]{logged}})
 package handler
 
 import (

@@ -113,7 +113,12 @@ func New[T any](codec Codec[T], receiver T, conf Conf[T]) (*Server, error) {
 		conf.Invoker = handler.NewInvoker(receiver)
 	}
 	for i := len(conf.Use) - 1; i >= 0; i-- {
-		conf.Invoker = conf.Use[i](conf.Invoker)
+		if conf.Use[i] == nil {
+			return nil, confError("Use[%d] is nil", i)
+		}
+		if conf.Invoker = conf.Use[i](conf.Invoker); conf.Invoker == nil {
+			return nil, confError("Use[%d] has made a nil Invoker", i)
+		}
 	}
 	pool := handler.NewPool()
 	h := handler.New(handler.Conf[T]{

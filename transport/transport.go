@@ -3,7 +3,16 @@
 // A [Transport] is the wire of one connection: it turns a [Message] into bytes
 // and back. [Framed], the default, is cmdstream's own; [Plain] is the bare wire
 // of the original cmd-stream-go; a program may bring another. A [Conn] owns the
-// net.Conn, its buffers and the coalesced flush, whatever the wire.
+// net.Conn, its buffers and the coalesced flush, whatever the wire. A program chooses it
+// by one line, on either side:
+//
+//	s, err := server.New(codec, Calc{}, server.Conf[Calc]{Transport: transport.Plain})
+//
+// Codecs that are written by hand get a [Writer] and a [Reader]:
+//
+//	func (ServerCodec) Encode(result base.Result, w transport.Writer) error {
+//		return w.WriteByte(byte(result.(Sum)))
+//	}
 package transport
 
 import (

@@ -2,6 +2,10 @@
 // pure functions: Append… adds to a slice, Parse… reads from one, and nothing
 // here does I/O or keeps state. docs/spec.md describes the same for people.
 //
+//	frame := wire.AppendHeader(nil, wire.Header{Kind: wire.KindResult, Flags: wire.FlagLast, Slot: 3, Length: len(body)})
+//	frame = append(frame, body...)
+//	h, n, err := wire.ParseHeader(frame) // n bytes of header, h.Length of body
+//
 // Parse functions never panic and never allocate more than their input's size;
 // the slices that they return are views into it.
 package wire

@@ -1,5 +1,8 @@
 // Package flate is DEFLATE, RFC 1951, as a compression of bodies: put it into
 // client.Conf.Compressions and server.Conf.Compressions.
+//
+//	compressions := []transport.Compression{flate.New(flate.DefaultLevel)}
+//	c, err := client.NewReconnect(ctx, set.Client(), client.TCP(addr), client.Conf{Compressions: compressions})
 package flate
 
 import (

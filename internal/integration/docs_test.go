@@ -25,7 +25,8 @@ import (
 //   - except that a block with the comment <!-- continues --> in the line above
 //     it belongs to the package of the block before: as a file of its own if it
 //     begins with a package clause or imports, else appended to the last file;
-//   - a comment `// Output:` that ends func main says what the program prints.
+//   - a comment `// Output:` that ends func main says what the program prints;
+//   - a comment `//go:generate cmdstream gen …` is followed.
 const (
 	rootModule = "github.com/cmdstream/cmdstream"
 	repository = "../.." // from here
@@ -33,7 +34,7 @@ const (
 )
 
 func TestDocs(t *testing.T) {
-	for _, name := range []string{"README.md", "docs/guide.md"} {
+	for _, name := range []string{"README.md", "docs/coming-from.md", "docs/guide.md"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(repository, name))
 			if err != nil {
@@ -162,6 +163,7 @@ func compile(t *testing.T, snippets []*snippet) {
 		}
 	}
 	writeModule(t, dir, imports)
+	generate(t, dir, snippets)
 
 	for i, one := range snippets {
 		t.Run(strings.ReplaceAll(one.where, "/", "_"), func(t *testing.T) {
@@ -180,6 +182,29 @@ func compile(t *testing.T, snippets []*snippet) {
 				t.Fatalf("%s: this program printed:\n%s\nit says it prints:\n%s", one.where, got, want)
 			}
 		})
+	}
+}
+
+var generates = regexp.MustCompile(`(?m)^//go:generate cmdstream (gen .*)$`)
+
+// generate writes what the snippets say is to be generated, by the tool of this repository.
+func generate(t *testing.T, dir string, snippets []*snippet) {
+	t.Helper()
+	tool := filepath.Join(dir, "cmdstream.exe")
+	for i, one := range snippets {
+		for _, found := range generates.FindAllStringSubmatch(strings.Join(one.files, "\n"), -1) {
+			if _, err := os.Stat(tool); err != nil {
+				build := exec.CommandContext(t.Context(), "go", "build", "-o", tool, ".")
+				build.Dir = filepath.Join(repository, "cmd", "cmdstream")
+				if out, err := build.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+			}
+			folder := filepath.Join(dir, fmt.Sprintf("block%d", i+1))
+			if out, errors, err := command(t, folder, tool, strings.Fields(found[1])...); err != nil {
+				t.Fatalf("%s: cmdstream %s: %v\n%s%s", one.where, found[1], err, out, errors)
+			}
+		}
 	}
 }
 
@@ -252,9 +277,15 @@ func writeModule(t *testing.T, dir string, imports []string) {
 // goCommand runs the go command on the module in dir, offline.
 func goCommand(t *testing.T, dir string, args ...string) (out, errors string, err error) {
 	t.Helper()
+	return command(t, dir, "go", args...)
+}
+
+// command runs a program that may run the go command.
+func command(t *testing.T, dir, program string, args ...string) (out, errors string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off", "GOTOOLCHAIN=local")
 	cmd.WaitDelay = time.Second // for what the program itself has started
