@@ -103,11 +103,12 @@ type Conf struct {
 	MaxBytes int
 	// Backoff says how a client of NewReconnect spaces its attempts to connect.
 	Backoff Backoff
-	// FailFast is for who has another client to turn to, as package group has. What finds
-	// no connection, of a client of NewReconnect, ends at once, as NotSent,
-	// base.ErrNotConnected, and does not wait for the next one. A command that is idempotent
-	// is not sent again by the client, but in a session. A command of Send whose connection
-	// was lost before it went out has its Seq by then: it waits as ever.
+	// FailFast is for who has better to do than to wait, such as another client to turn to, as
+	// package group has, or a policy of package policy. What finds no connection, of a client
+	// of NewReconnect, ends at once, as NotSent, base.ErrNotConnected, and does not wait for
+	// the next one. A command that is idempotent is not sent again by the client, but in a
+	// session. A command of Send whose connection was lost before it went out has its Seq by
+	// then: it waits as ever.
 	FailFast bool
 	// FirstSeq is the Seq of the first command; 0: 1. Clients whose results go into one
 	// channel can be told apart by it.

@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"codec/*":       {"base", "transport", "codec"},
 	"compress/*":    {"base", "transport"},
 	"cmdstreamtest": {"base", "transport", "client", "server"},
-	"debug":         {"client", "server"},
+	"debug":         {".", "base", "client", "server", "handler"},
 	"internal/*":    {},
 	"examples/*":    {"*"},
 }

@@ -1,0 +1,9 @@
+package gen
+
+import (
+	"testing"
+
+	"github.com/cmdstream/cmdstream/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }

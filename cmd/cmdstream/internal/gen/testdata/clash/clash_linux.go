@@ -1,0 +1,7 @@
+package codec
+
+import "errors"
+
+var errLinux = errors.New("on Linux only")
+
+var _ = errLinux

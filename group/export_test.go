@@ -1,0 +1,4 @@
+package group
+
+// DNSBy is DNS with another resolver.
+var DNSBy = dns

@@ -1,0 +1,9 @@
+package group_test
+
+import (
+	"testing"
+
+	"github.com/cmdstream/cmdstream/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
