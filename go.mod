@@ -1,3 +1,3 @@
 module github.com/cmdstream/cmdstream
 
-go 1.26
+go 1.26.0

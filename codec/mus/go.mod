@@ -1,6 +1,6 @@
 module github.com/cmdstream/cmdstream/codec/mus
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/cmdstream/cmdstream v0.0.0
