@@ -67,18 +67,22 @@ func compiles(t *testing.T, patterns ...string) {
 // module makes a module of the files, in which the test then is.
 func module(t *testing.T, files map[string]string) {
 	t.Helper()
-	root, err := filepath.Abs("../../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Setenv("GOWORK", "off")
 	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOPROXY", "off")
+	mod := goMod()
 	t.Chdir(t.TempDir())
-	write(t, "go.mod", "module example.com/mine\n\ngo 1.26\n\nrequire github.com/cmdstream/cmdstream v0.0.0\n\nreplace github.com/cmdstream/cmdstream => "+root+"\n")
+	write(t, "go.mod", mod)
 	for name, text := range files {
 		write(t, name, text)
 	}
+}
+
+// root is the root module, where the tests begin.
+var root, _ = filepath.Abs("../../../..")
+
+func goMod() string {
+	return "module example.com/mine\n\ngo 1.26.0\n\nrequire github.com/cmdstream/cmdstream v0.0.0\n\nreplace github.com/cmdstream/cmdstream => " + root + "\n"
 }
 
 func write(t *testing.T, name, text string) {

@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"go/types"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -69,7 +70,7 @@ func load(ctx context.Context, at place, typeName string) (*source, error) {
 	}
 	own := slices.DeleteFunc(slices.Clone(loaded), func(p *packages.Package) bool { return p.PkgPath == stubPath })
 	if len(own) != 1 || own[0].Types == nil {
-		return nil, fmt.Errorf("%s: the go command finds no package here: the folder has to be in a module, and that in go.work, if there is one", shown(at.dir))
+		return nil, fmt.Errorf("%s: the go command lists no package here: %s", shown(at.dir), listing(ctx, at.dir))
 	}
 	s := &source{place: at, Package: own[0], typeName: typeName, loaded: loaded}
 	s.top, s.imported = s.declared()
@@ -77,6 +78,17 @@ func load(ctx context.Context, at place, typeName string) (*source, error) {
 		return nil, err
 	}
 	return s, s.find()
+}
+
+// listing is what the go command has to say against listing the package, on one line.
+func listing(ctx context.Context, dir string) string {
+	var says strings.Builder
+	list := exec.CommandContext(ctx, "go", "list", "-deps", ".", stubPath)
+	list.Dir, list.Stderr = dir, &says
+	if err := list.Run(); err != nil && says.Len() == 0 {
+		return err.Error()
+	}
+	return strings.Join(strings.Fields(says.String()), " ")
 }
 
 // constructor is the name of the function that makes a client.

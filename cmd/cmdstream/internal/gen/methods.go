@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"go/types"
+	"path/filepath"
 	"slices"
 )
 
@@ -36,9 +37,7 @@ type plan struct {
 func (s *source) plan(known tags) (*plan, error) {
 	p := &plan{source: s, gone: make(map[int]string)}
 	// New methods get their tags in the order of the source.
-	functions := slices.SortedFunc(s.iface.Methods(), func(a, b *types.Func) int {
-		return cmp.Or(cmp.Compare(s.order(a), s.order(b)), cmp.Compare(a.Pos(), b.Pos()), cmp.Compare(a.Name(), b.Name()))
-	})
+	functions := slices.SortedFunc(s.iface.Methods(), s.order)
 	var wrong []error
 	for _, f := range functions {
 		m, err := s.method(f)
@@ -74,12 +73,25 @@ func (s *source) plan(known tags) (*plan, error) {
 	return p, nil
 }
 
-// order is 0 for the methods that this package declares, which come first.
-func (s *source) order(m *types.Func) int {
-	if m.Pkg() == nil || m.Pkg().Path() != s.Types.Path() {
-		return 1
+// order is that of the source: the interface's file comes first, then others of its package,
+// then other packages. It is the same on every machine and in every run.
+func (s *source) order(a, b *types.Func) int {
+	own := s.Fset.Position(s.Types.Scope().Lookup(s.typeName).Pos()).Filename
+	where := func(f *types.Func) (far int, path, file string, line, column int) {
+		at := s.Fset.Position(f.Pos())
+		switch {
+		case at.Filename == own:
+		case f.Pkg() != nil && f.Pkg().Path() == s.Types.Path():
+			far = 1
+		case f.Pkg() != nil:
+			far, path = 2, f.Pkg().Path()
+		}
+		return far, path, filepath.Base(at.Filename), at.Line, at.Column
 	}
-	return 0
+	far, path, file, line, column := where(a)
+	otherFar, otherPath, otherFile, otherLine, otherColumn := where(b)
+	return cmp.Or(cmp.Compare(far, otherFar), cmp.Compare(path, otherPath), cmp.Compare(file, otherFile),
+		cmp.Compare(line, otherLine), cmp.Compare(column, otherColumn), cmp.Compare(a.Name(), b.Name()))
 }
 
 // method looks at a signature.

@@ -47,6 +47,25 @@ func TestTagsAreKept(t *testing.T) {
 	}
 }
 
+// The first tags follow the source: the interface, its package, other packages.
+func TestTheOrderOfTags(t *testing.T) {
+	module(t, map[string]string{
+		"a.go":       "package mine\n\ntype (\n\tFirst interface{ F() error; E() error }\n\tSecond interface{ D() error }\n)\n",
+		"lib/lib.go": "package lib\n\ntype Third interface {\n\tC() error\n\tB() error\n}\n",
+		"users.go":   "package mine\n\nimport \"io\"\nimport \"example.com/mine/lib\"\n\ntype Users interface {\n\tSecond\n\tio.Closer\n\tlib.Third\n\tFirst\n\tZ() error\n\tA() error\n}\n",
+	})
+	if _, err := Run(t.Context(), Options{Type: "Users"}); err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, found := range regexp.MustCompile(`\(set, \d+\) *// (\w+)\n`).FindAllStringSubmatch(read(t, file), -1) {
+		got.WriteString(found[1] + " ")
+	}
+	if want := "Z A F E D C B Close "; got.String() != want {
+		t.Errorf("got %s, want %s", got.String(), want)
+	}
+}
+
 // Where a tag could have been lost nothing is written.
 func TestABrokenFileIsRefused(t *testing.T) {
 	module(t, nil)
