@@ -9,7 +9,8 @@
 //     included. In an any an integer becomes a uint64, or an int64 below zero.
 //   - A time keeps its nanoseconds and its offset from UTC, and loses the name of its zone
 //     and its monotonic reading: compare with Equal.
-//   - Nil pointers, slices and maps stay nil; empty ones stay empty.
+//   - Nil pointers, slices and maps stay nil; empty ones stay empty. The zero time is sent as
+//     null, so a pointer to it arrives as nil.
 //   - A []byte is sent as it is. A string that is not UTF-8 is refused when received: use
 //     []byte for what is not text.
 //   - A struct is sent as a map by the names of its fields, which a tag `cbor:"name"`, or
