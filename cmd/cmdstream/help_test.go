@@ -43,7 +43,7 @@ func TestExamples(t *testing.T) {
 			typed, _, _ = strings.Cut(typed, " |")
 			typed, _, _ = strings.Cut(strings.TrimSpace(typed), "   ") // what it does
 			parser := kong.Must(&commandLine{}, kong.Exit(func(int) { t.Error("it exits") }))
-			if _, err := parser.Parse(complete.Split(typed)); err != nil {
+			if _, err := parser.Parse(goFlags(complete.Split(typed))); err != nil {
 				t.Errorf("%s: cmdstream %s: %v", where, typed, err)
 			}
 		}

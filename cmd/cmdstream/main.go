@@ -46,6 +46,7 @@ Examples:
   cmdstream call localhost:9000 Add '{"A": 2, "B": 3}'
   cmdstream bench localhost:9000 Add '{"A": 2, "B": 3}' --callers 64
   cmdstream top localhost:8080
+  cmdstream gen -type Users      writes users_cmdstream.go beside the interface
   source <(cmdstream completion bash)
 
 The help of a command, such as cmdstream bench --help, has more.
