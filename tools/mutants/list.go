@@ -261,4 +261,14 @@ var mutants = []mutant{
 		`	if s.link.session == nil && 2*s.window`,
 		`	if 2*s.window`,
 	},
+	{
+		"a command that the server reads differently is sent", "codec/catalogue.go",
+		`	case their.Hash != mine.Hash && !s.ignoreFields:`,
+		`	case their.Hash != mine.Hash && s.ignoreFields:`,
+	},
+	{
+		"a command that may have run goes to another member", "group/call.go",
+		`e.ID != (base.ID{}) || !k.isIdempotent() {`,
+		`e.ID != (base.ID{}) {`,
+	},
 }

@@ -45,7 +45,7 @@ type suite struct {
 var suites = []suite{
 	{"cuts", "Cut|Dialogue", []string{"./internal/integration/faults"}, 4 * time.Minute},
 	{"chaos", "Chaos|Histories", []string{"./internal/integration/faults"}, 4 * time.Minute},
-	{"units", ".", []string{"./wire", "./transport", "./delegate", "./handler", "./client", "./server", "./cmdstreamtest", "."}, 4 * time.Minute},
+	{"units", ".", []string{"./wire", "./transport", "./delegate", "./handler", "./client", "./server", "./cmdstreamtest", "./codec", "./group", "."}, 4 * time.Minute},
 }
 
 // enough is how many faults the first two suites have to find.
