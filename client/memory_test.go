@@ -194,6 +194,7 @@ func TestMemoryIsHeldUntilAResultIsTaken(t *testing.T) {
 			slot := p.expect(kindCommand).Slot
 			for range 3 {
 				p.send(kindResult, 0, slot, item(false))
+				synctest.Wait() // the first is taken before more comes
 			}
 			for range 20 {
 				p.send(kindResult, 0, slot, encoded(4000))
