@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,7 +163,7 @@ type network struct {
 }
 
 // to lets s be the server, and cuts all connections.
-func (n *network) to(t *testing.T, set *codec.Set[nothing], conf server.Conf[nothing]) {
+func (n *network) to(t *testing.T, set *codec.Set[nothing], conf server.Conf[nothing]) *server.Server {
 	t.Helper()
 	s, err := server.New(set.Server(), nothing{}, conf)
 	if err != nil {
@@ -185,6 +186,7 @@ func (n *network) to(t *testing.T, set *codec.Set[nothing], conf server.Conf[not
 		conn.Close()
 	}
 	n.conns = nil
+	return s
 }
 
 func (n *network) dial(ctx context.Context) (net.Conn, error) {
@@ -246,22 +248,114 @@ func until(t *testing.T, done func() bool) {
 	}
 }
 
-// TestAServerThatDoesNotAnswerWhatItHas: a server that is to be asked and refuses to answer
-// is taken as one that says nothing.
-func TestAServerThatDoesNotAnswerWhatItHas(t *testing.T) {
-	refuse := func(next handler.Invoker[nothing]) handler.Invoker[nothing] {
+// refusing is middleware that runs what the set has, and nothing else, as long as it is on.
+func refusing(on *atomic.Bool, code base.Code) handler.Middleware[nothing] {
+	return func(next handler.Invoker[nothing]) handler.Invoker[nothing] {
 		return handler.InvokerFunc[nothing](func(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[nothing], proxy base.Proxy) error {
-			if _, ok := cmd.(base.Unary[nothing, int, Sum]); !ok {
-				return errors.New("not by me")
+			if _, ok := cmd.(base.Unary[nothing, int, Sum]); !ok && on.Load() {
+				return &base.Error{Outcome: base.Rejected, Code: code, Message: "not now"}
 			}
 			return next.Invoke(ctx, at, seq, cmd, proxy)
 		})
 	}
-	c := cmdstreamtest.New(t, setOf(sum1).Client(), setOf(sum1, many).Server(), nothing{},
-		cmdstreamtest.Conf[nothing]{Server: server.Conf[nothing]{Use: []handler.Middleware[nothing]{refuse}}})
-	if sum, err := cmdstream.Do(t.Context(), c, Sum{2, 3}); sum != 5 || err != nil {
-		t.Errorf("%d, %v", sum, err)
-	}
+}
+
+// TestAServerThatRefusesToTellWhatItHas: without an answer a command could be taken for
+// another, so the client does not connect. A server that is busy is asked again.
+func TestAServerThatRefusesToTellWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var on atomic.Bool
+		on.Store(true)
+		n := new(network)
+		n.to(t, setOf(difference1, many), server.Conf[nothing]{Use: []handler.Middleware[nothing]{refusing(&on, "mood")}})
+		c, err := client.NewReconnect(t.Context(), setOf(sum1).Client(), n.dial, client.Conf{})
+		if err == nil || !strings.Contains(err.Error(), "does not tell them: not now") || base.OutcomeOf(err) != base.NotSent {
+			t.Fatalf("%v, %v", c, err)
+		}
+		n.to(t, setOf(difference1, many), server.Conf[nothing]{Use: []handler.Middleware[nothing]{refusing(&on, base.ErrBusy)}})
+		time.AfterFunc(5*time.Second, func() { on.Store(false) })
+		began := time.Now()
+		c, err = client.NewReconnect(t.Context(), setOf(sum1).Client(), n.dial, client.Conf{})
+		if took := time.Since(began); err != nil || took < 5*time.Second {
+			t.Fatalf("a busy server, after %v: %v", took, err)
+		}
+		defer c.Close()
+		_, err = cmdstream.Do(t.Context(), c, Sum{2, 3})
+		checkRefused(t, err, []string{"Difference"})
+	})
+}
+
+// TestTheCatalogueIsAboveTheLimits: what is small does not keep the two apart.
+func TestTheCatalogueIsAboveTheLimits(t *testing.T) {
+	limited := func(set *codec.Set[nothing]) { set.Limit(100) }
+	c := cmdstreamtest.New(t, setOf(sum1, limited).Client(), setOf(difference1, many, limited).Server(), nothing{},
+		cmdstreamtest.Conf[nothing]{Server: server.Conf[nothing]{ServerSettings: server.Settings{MaxInFlight: 1}}})
+	_, err := cmdstream.Do(t.Context(), c, Sum{2, 3})
+	checkRefused(t, err, []string{"Difference"})
+}
+
+// TestAnAnswerIsNoCommand: it does not reset the backoff of a client whose connections are
+// lost again at once.
+func TestAnAnswerIsNoCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(network)
+		n.to(t, setOf(sum1, many), server.Conf[nothing]{})
+		var dials atomic.Int64
+		dial := func(ctx context.Context) (net.Conn, error) {
+			conn, err := n.dial(ctx)
+			if dials.Add(1); err == nil {
+				time.AfterFunc(20*time.Millisecond, func() { conn.Close() })
+			}
+			return conn, err
+		}
+		c, err := client.NewReconnect(t.Context(), setOf(sum1).Client(), dial, client.Conf{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		c.Close()
+		if n := dials.Load(); n > 30 {
+			t.Errorf("%d dials in 3 s", n)
+		}
+		time.Sleep(time.Second) // for the timers
+	})
+}
+
+// TestAServerThatDrainsWhileItIsAsked: the client takes the next one, once.
+func TestAServerThatDrainsWhileItIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(network)
+		n.to(t, setOf(sum1), server.Conf[nothing]{})
+		c, err := client.NewReconnect(t.Context(), setOf(sum1).Client(), n.dial, client.Conf{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		asked := make(chan struct{})
+		hang := func(handler.Invoker[nothing]) handler.Invoker[nothing] {
+			return handler.InvokerFunc[nothing](func(ctx context.Context, _ time.Time, _ base.Seq, _ base.Cmd[nothing], _ base.Proxy) error {
+				close(asked)
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		}
+		draining := n.to(t, setOf(sum1, many), server.Conf[nothing]{Use: []handler.Middleware[nothing]{hang}})
+		<-asked
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			draining.Shutdown(ctx)
+		}()
+		time.Sleep(20 * time.Millisecond) // until the client has been told
+		last := n.to(t, setOf(sum1, many), server.Conf[nothing]{})
+		time.Sleep(10 * time.Second)
+		if sum, err := cmdstream.Do(t.Context(), c, Sum{2, 3}); sum != 5 || err != nil {
+			t.Errorf("%d, %v", sum, err)
+		}
+		if n := last.Stats().Connections; n != 1 {
+			t.Errorf("the next server has %d connections", n)
+		}
+	})
 }
 
 // TestAServerThatNeverAnswersWhatItHas: that takes no longer than a hello may.

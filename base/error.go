@@ -154,6 +154,14 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Detailed is an error that has something for the program at the other side, beside its
+// text: what Detail returns travels at the end of the failure's message, and stands in no
+// log here.
+type Detailed interface {
+	error
+	Detail() string
+}
+
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -80,13 +80,27 @@ func sendAll[R any](seq Seq, proxy Proxy, run func(send func(R) error) error) er
 	return proxy.Send(seq, End{})
 }
 
-// NameOf returns the Go type of a command, as errors tell it: of a typed one,
-// that of the command itself. It is "" for nil.
-func NameOf(cmd any) string {
+// Named is a command that has a name of its own, for instance the one that it had before
+// its Go type was renamed. It is the same for all values of the type.
+type Named interface{ CommandName() string }
+
+// NameOf returns the name of a command, as errors tell it: its own, if it is [Named], or else
+// its Go type; of a typed command, those of the command itself. It is "" for nil.
+func NameOf(cmd any) (name string) {
 	if cmd == nil {
 		return ""
 	}
-	return fmt.Sprintf("%T", innermost(cmd))
+	cmd = innermost(cmd)
+	named, ok := cmd.(Named)
+	if !ok {
+		return fmt.Sprintf("%T", cmd)
+	}
+	defer func() {
+		if recover() != nil { // it is a nil pointer, or has one embedded
+			name = fmt.Sprintf("%T", cmd)
+		}
+	}()
+	return named.CommandName()
 }
 
 // Wrapper is a command that stands for another, as [Unary] stands for a typed command:

@@ -169,3 +169,25 @@ func TestLastOne(t *testing.T) {
 		}
 	}
 }
+
+type namedCmd struct{ *base.Error }
+
+func (c namedCmd) CommandName() string { return c.Error.Cmd }
+
+type wrapping struct{ inner any }
+
+func (w wrapping) Inner() any { return w.inner }
+
+func TestNameOf(t *testing.T) {
+	for want, cmd := range map[string]any{
+		"":                   nil,
+		"mine":               namedCmd{&base.Error{Cmd: "mine"}},
+		"base_test.namedCmd": namedCmd{}, // whose method panics
+		"int":                wrapping{wrapping{7}},
+		"inside":             wrapping{namedCmd{&base.Error{Cmd: "inside"}}},
+	} {
+		if got := base.NameOf(cmd); got != want {
+			t.Errorf("%#v is named %q, want %q", cmd, got, want)
+		}
+	}
+}

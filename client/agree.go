@@ -25,7 +25,7 @@ func (l *link[T]) agree(ctx context.Context, conn *transport.Conn, catalogue []b
 	}()
 	refuse, ask, err := codec.Agree(catalogue)
 	if err == nil && ask != nil {
-		if catalogue, err = l.ask(ctx, conn, ask); err != nil || catalogue == nil {
+		if catalogue, err = l.ask(ctx, conn, ask); err != nil {
 			return err
 		}
 		refuse, _, err = codec.Agree(catalogue)
@@ -37,8 +37,8 @@ func (l *link[T]) agree(ctx context.Context, conn *transport.Conn, catalogue []b
 	return nil
 }
 
-// ask asks the server for a catalogue that is too long for its hello. It is nil where the
-// server does not answer that; the error is the connection's end.
+// ask asks the server for a catalogue that is too long for its hello. The error is the
+// connection's end.
 func (l *link[T]) ask(ctx context.Context, conn *transport.Conn, question base.Cmd[T]) ([]byte, error) {
 	timeout := l.client.conf.SysDataReceiveTimeout
 	if timeout <= 0 {
@@ -62,12 +62,27 @@ func (l *link[T]) ask(ctx context.Context, conn *transport.Conn, question base.C
 		}
 	}
 	result, err := s.result(ctx)
-	if err != nil {
+	l.completed.Store(false) // an answer is no command
+	switch {
+	case conn.Err() != nil:
 		return nil, conn.Err()
+	case err != nil: // without an answer a command could be taken for another
+		return nil, unanswered(err)
 	}
 	answer, ok := result.(interface{ Bytes() []byte })
 	if !ok {
-		return nil, errors.New("its answer is of another kind")
+		return nil, unanswered(errors.New("its answer is of another kind"))
 	}
 	return answer.Bytes(), nil
+}
+
+// unanswered is the end of a connection whose server does not tell its commands.
+func unanswered(err error) error {
+	e := &base.Error{Outcome: base.NotSent, Code: base.ErrHello}
+	var why *base.Error
+	if errors.As(err, &why) {
+		e.Code, e.Remote, e.RetryAfter = why.Code, why.Remote, why.RetryAfter
+	}
+	e.Message, e.Err = fmt.Sprintf("the server was asked for its commands, and does not tell them: %v", err), err
+	return e
 }

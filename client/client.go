@@ -100,8 +100,8 @@ func New[T any](ctx context.Context, codec Codec[T], conn net.Conn, conf Conf) (
 
 // NewReconnect returns a client that dials, and dials again when the connection
 // is lost, until Close. It returns once the first connection is up. If the first
-// dial fails, that is the error; if a server is full or draining, it goes on
-// until ctx ends. Beyond that ctx has no effect on the client.
+// dial fails, that is the error; if a server is full, busy or draining, it goes
+// on until ctx ends. Beyond that ctx has no effect on the client.
 func NewReconnect[T any](ctx context.Context, codec Codec[T], dial Dialer, conf Conf) (*Client[T], error) {
 	if dial == nil {
 		return nil, confError(base.ErrConf, "the dialer is nil")
@@ -120,7 +120,7 @@ func NewReconnect[T any](ctx context.Context, codec Codec[T], dial Dialer, conf 
 		},
 	}
 	err = c.redialer.Once(ctx)
-	if errors.Is(err, base.ErrFull) || errors.Is(err, base.ErrDraining) {
+	if errors.Is(err, base.ErrFull) || errors.Is(err, base.ErrDraining) || errors.Is(err, base.ErrBusy) {
 		err = c.redialer.Connect(ctx, err)
 	}
 	if err != nil {

@@ -59,6 +59,8 @@ func (c *Client[T]) adopt(l *link[T]) {
 	c.mu.Unlock()
 	if err != nil {
 		l.conn.Load().Fail(err)
+	} else if err := l.end(); err != nil {
+		c.leave(l, err)
 	}
 	c.tasks.Go(l.run)
 }
@@ -129,8 +131,11 @@ func (c *Client[T]) unset(l *link[T], conn *transport.Conn) {
 func (c *Client[T]) leave(l *link[T], reason error) {
 	l.leave(reason)
 	defer func() { c.unset(l, l.conn.Load()) }()
-	if !l.replaced.CompareAndSwap(false, true) {
-		return
+	c.mu.Lock()
+	_, adopted := c.links[l]
+	c.mu.Unlock()
+	if !adopted || !l.replaced.CompareAndSwap(false, true) {
+		return // adopt does it, if it comes to that
 	}
 	if c.redialer == nil {
 		c.mu.Lock()

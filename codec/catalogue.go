@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,10 +26,6 @@ import (
 // tells of each its tag, its name and a hash of how it reads it. A command that the server
 // lacks or reads differently is refused at the client, and all others work, so that the
 // two may be deployed in any order.
-
-// Named is a command that has a name of its own, for instance the one that it had before
-// its Go type was renamed. The name of any other is that of its type, without the package.
-type Named interface{ CommandName() string }
 
 // IgnoreFields has commands match by tag and name alone, whatever their fields: for formats
 // that skip a field that they don't know, in teams that only ever add some. It is for the
@@ -62,13 +59,31 @@ func (s *Set[T]) entries() []catalogue.Entry {
 
 // fullName is the command's name as the catalogue has it.
 func (c *command[T]) fullName() string {
-	if named, ok := reflect.Zero(c.inner).Interface().(Named); ok && c.inner.Kind() != reflect.Pointer {
-		return named.CommandName()
+	if name, ok := c.ownName(); ok {
+		return name
 	}
-	if named, ok := reflect.New(elem(c.inner)).Interface().(Named); ok {
-		return named.CommandName()
+	name := strings.TrimPrefix(c.name(), "*")
+	if len(name) > catalogue.MaxName { // of a generic type
+		name = fmt.Sprintf("%s…%x", strings.ToValidUTF8(name[:catalogue.MaxName/2], ""), sha256.Sum256([]byte(shortName(name))))
 	}
-	return strings.TrimPrefix(c.name(), "*")
+	return name
+}
+
+// ownName is what a base.Named command says: a zero one. One that panics has no name: its method may be that
+// of an embedded pointer, which is nil here.
+func (c *command[T]) ownName() (name string, ok bool) {
+	defer func() {
+		if recover() != nil {
+			name, ok = "", false
+		}
+	}()
+	if named, is := reflect.Zero(c.inner).Interface().(base.Named); is && c.inner.Kind() != reflect.Pointer {
+		return named.CommandName(), true
+	}
+	if named, is := reflect.New(elem(c.inner)).Interface().(base.Named); is {
+		return named.CommandName(), true
+	}
+	return "", false
 }
 
 func elem(t reflect.Type) reflect.Type {
@@ -80,13 +95,11 @@ func elem(t reflect.Type) reflect.Type {
 
 // shortName is a name without the package: that may be main at one side.
 func shortName(name string) string {
-	head, arguments, generic := strings.Cut(name, "[")
-	head = head[strings.LastIndexByte(head, '.')+1:]
-	if generic {
-		return head + "[" + arguments
-	}
-	return head
+	return packages.ReplaceAllString(name, "")
 }
+
+// packages are those in a name, also of type arguments.
+var packages = regexp.MustCompile(`[^][,*{} ]*[./]`)
 
 // hash is of how a command is read: two programs with the same hash read it alike.
 func (s *Set[T]) hash(c *command[T]) (hash [8]byte) {
@@ -113,6 +126,9 @@ func (c *command[T]) kind() string {
 	}
 	return "unary"
 }
+
+// maxList is how many bytes a catalogue may have, which is not held against Set.Limit.
+const maxList = 4 << 20
 
 // maxInHello is how many bytes of a hello the catalogue may have.
 const maxInHello = 6 << 10
@@ -192,7 +208,7 @@ func (l listing[T]) Exec(_ context.Context, _ time.Time, seq base.Seq, _ T, prox
 			return err
 		}
 	}
-	return proxy.Send(seq, answer{text: text, last: true})
+	return proxy.Send(seq, answer{text: text, last: true, list: l.what == catalogue.List})
 }
 
 // describe is what the set tells of itself.
@@ -246,6 +262,7 @@ func (p jsonProxy[T]) Send(seq base.Seq, result base.Result) error {
 type answer struct {
 	text []byte
 	last bool
+	list bool // it is the catalogue, which a client can't do without, whatever the set's limit
 }
 
 func (a answer) LastOne() bool { return a.last }
@@ -302,9 +319,12 @@ func (s *Set[T]) decodeQuestion(r transport.Reader) (base.Cmd[T], error) {
 // named finds a command by its name, with the package or without.
 func (s *Set[T]) named(name string) (found *command[T], err error) {
 	for _, e := range s.entries() {
-		switch {
-		case e.Name == name:
+		if e.Name == name {
 			return s.byTag[e.Tag], nil
+		}
+	}
+	for _, e := range s.entries() {
+		switch {
 		case shortName(e.Name) != name:
 		case found != nil:
 			return nil, fmt.Errorf("the set has %s and %s: say which, with its package", found.fullName(), e.Name)

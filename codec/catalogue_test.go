@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -96,8 +97,15 @@ func TestAnAnswerThatIsTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := cmd.Exec(t.Context(), time.Now(), 1, calc{}, &encodingProxy{codec: server}); err != nil {
+		t.Errorf("the list, which no limit holds up: %v", err)
+	}
+	cmd, err = server.Decode(bytes.NewBufferString(question(catalogue.Describe, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Exec(t.Context(), time.Now(), 1, calc{}, &encodingProxy{codec: server}); !errors.Is(err, base.ErrTooLargeResult) {
-		t.Errorf("Encode: %v", err)
+		t.Errorf("the description: %v", err)
 	}
 	_, ask, err := client.Agree(catalogue.Asked)
 	if err != nil || ask == nil {
@@ -121,3 +129,77 @@ func TestConfiguredTooLate(t *testing.T) {
 		}
 	}
 }
+
+type renamed struct{ name string }
+
+func (renamed) Run(context.Context, calc) (int, error) { return 0, nil }
+func (renamed) CommandName() string                    { return given }
+
+var given string
+
+type wide[A, B any] struct {
+	A A
+	B B
+}
+
+func (wide[A, B]) Run(context.Context, calc) (int, error) { return 0, nil }
+
+type inner struct{ Text string }
+
+func (i inner) CommandName() string { return i.Text }
+
+// promoted has its name from a pointer that is nil in a zero command.
+type promoted struct{ *inner }
+
+func (promoted) Run(context.Context, calc) (int, error) { return 0, nil }
+
+// taking is a format that carries anything, or says so.
+type taking struct{ json.Format }
+
+func (taking) Check(reflect.Type) error { return nil }
+
+func TestNames(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"a": true, strings.Repeat("x", catalogue.MaxName): true,
+		"": false, strings.Repeat("x", catalogue.MaxName+1): false, "\xff": false,
+	} {
+		given = name
+		set := codec.NewSet[calc](taking{})
+		register := func() { codec.Unary[renamed](set, 1) }
+		if ok {
+			register()
+		} else if text := panicText(t, register); !strings.Contains(text, "CommandName") {
+			t.Errorf("%.10q: %s", name, text)
+		}
+	}
+	set := codec.NewSet[calc](taking{})
+	type p = wide[wide[wide[wide[int, int], wide[int, int]], wide[wide[int, int], wide[int, int]]], wide[wide[wide[int, int], wide[int, int]], wide[wide[int, int], wide[int, int]]]]
+	codec.Unary[wide[p, p]](set, 1) // its name has more than 1024 bytes
+	codec.Unary[promoted](set, 2)
+	entries, _, err := catalogue.Parse(set.Server().Catalogue())
+	if err != nil || len(entries) != 2 || entries[1].Name != "codec_test.promoted" {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if refuse, _, err := set.Client().Agree(set.Server().Catalogue()); refuse != nil || err != nil {
+		t.Errorf("a set and itself: %v", err)
+	}
+}
+
+// TestAnExactNameCounts, even if others end the same.
+func TestAnExactNameCounts(t *testing.T) {
+	set := codec.NewSet[calc](json.Format{})
+	codec.Unary[add](set, 1)  // codec_test.add
+	codec.Unary[twin](set, 2) // other.add
+	given = "add"
+	codec.Unary[exact](set, 3)
+	set.Reflect()
+	cmd, err := set.Server().Decode(bytes.NewBufferString(call("add", "{}")))
+	if err != nil || base.NameOf(cmd) != "add" {
+		t.Errorf("%s, %v", base.NameOf(cmd), err)
+	}
+}
+
+type exact struct{}
+
+func (exact) Run(context.Context, calc) (int, error) { return 0, nil }
+func (exact) CommandName() string                    { return "add" }

@@ -119,7 +119,7 @@ func (c *ClientCodec[T]) readAnswer(r transport.Reader) (base.Result, error) {
 	if err != nil {
 		return nil, readError("", "length of an answer", base.Failed, err)
 	}
-	if n == 0 || n-1 > uint64(c.set.limit) {
+	if n == 0 || n-1 > maxList {
 		return nil, &base.Error{Outcome: base.Failed, Code: base.ErrDecode, Message: "the server's answer about its commands can't be read: it has no length that is allowed"}
 	}
 	s := c.set.scratch.get()

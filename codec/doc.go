@@ -12,7 +12,7 @@
 // different sets, and be deployed in any order: at connect the client learns which of its
 // commands the server has, by tag, name and a hash of the fields. One that the server lacks,
 // or reads differently, is Rejected at the client with [base.ErrUnknownCmd], and all others
-// work. See [Set.IgnoreFields], [Named], and [Set.Reflect] for tools.
+// work. See [Set.IgnoreFields], [base.Named], and [Set.Reflect] for tools.
 //
 // # On the wire
 //

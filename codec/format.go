@@ -32,7 +32,8 @@ type Describer interface {
 }
 
 // JSON is what a [Format] may be besides: it reads and writes the same values as JSON,
-// for tools that speak to any server (see [Set.Reflect]). Without it encoding/json does.
+// for tools that speak to any server (see [Set.Reflect]). Without it encoding/json does, and
+// a command that was read passes through the format once, with its limits.
 type JSON interface {
 	ToJSON(v any) ([]byte, error)
 	FromJSON(data []byte, v any) error

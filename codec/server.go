@@ -44,8 +44,12 @@ func (c *ServerCodec[T]) Encode(result base.Result, w transport.Writer) error {
 
 // writeAnswer writes the result of a question.
 func (c *ServerCodec[T]) writeAnswer(a answer, w transport.Writer) error {
-	if len(a.text) > c.set.limit {
-		return failedResult(base.ErrTooLargeResult, tooLarge(uint64(len(a.text)), c.set.limit), nil)
+	limit := c.set.limit
+	if a.list {
+		limit = maxList
+	}
+	if len(a.text) > limit {
+		return failedResult(base.ErrTooLargeResult, tooLarge(uint64(len(a.text)), limit), nil)
 	}
 	s := c.set.scratch.get()
 	defer c.set.scratch.put(s)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/cmdstream/cmdstream/internal/catalogue"
 )
@@ -93,6 +94,12 @@ func (s *Set[T]) add(added *command[T], result reflect.Type) {
 	}
 	if taken := s.byTag[added.tag]; taken != nil {
 		panic(fmt.Sprintf("codec: %s and %s have the same tag %d", taken.name(), added.name(), added.tag))
+	}
+	if name, ok := added.ownName(); ok && (name == "" || len(name) > catalogue.MaxName || !utf8.ValidString(name)) {
+		panic(fmt.Sprintf("codec: the CommandName of %s (tag %d) has %d bytes: 1 to %d of UTF-8 are allowed", added.name(), added.tag, len(name), catalogue.MaxName))
+	}
+	if len(s.byTag) == catalogue.MaxCommands {
+		panic(fmt.Sprintf("codec: %s (tag %d) is one too many: a set has %d commands at most", added.name(), added.tag, catalogue.MaxCommands))
 	}
 	if other := s.byType[added.adapter]; other != nil {
 		panic(fmt.Sprintf("codec: %s has two tags, %d and %d", added.name(), other.tag, added.tag))

@@ -1,12 +1,10 @@
 package codec
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
 	"reflect"
 	"sync"
+
+	"github.com/cmdstream/cmdstream/codec/json"
 )
 
 // values moves values of type V through the format. The pool lends the
@@ -57,12 +55,12 @@ func (p *values[V]) decode(data []byte) (V, error) {
 	return v, err
 }
 
-// toJSON and fromJSON move values as JSON, which is for tools: memory is no matter.
+// toJSON and fromJSON move values as JSON, which is for tools: time is no matter.
 func (p *values[V]) toJSON(v V) ([]byte, error) {
 	if f, ok := p.format.(JSON); ok {
 		return f.ToJSON(&v)
 	}
-	return json.Marshal(&v)
+	return json.Format{}.ToJSON(&v)
 }
 
 func (p *values[V]) fromJSON(data []byte) (v V, err error) {
@@ -70,15 +68,16 @@ func (p *values[V]) fromJSON(data []byte) (v V, err error) {
 		err = f.FromJSON(data, &v)
 		return v, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err = decoder.Decode(&v); err != nil {
+	var read V
+	if err := (json.Format{}).FromJSON(data, &read); err != nil {
 		return v, err
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return v, errors.New("something follows the JSON value")
+	// By way of the format: what it does not carry, or allow, does not come by JSON either.
+	carried, err := p.appendTo(nil, read)
+	if err != nil {
+		return v, err
 	}
-	return v, nil
+	return p.decode(carried)
 }
 
 func (p *values[V]) get() *V {

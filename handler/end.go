@@ -117,7 +117,7 @@ func (x *command[T]) expire() {
 // a codec. That the command was rejected is not believed of an error that comes from
 // another server, or from a command that was sent there: this one may have run.
 func failureOf(err error) *base.Error {
-	failure := &base.Error{Outcome: base.Failed, Code: base.ErrExec, Message: errorText(err)}
+	failure := &base.Error{Outcome: base.Failed, Code: base.ErrExec, Message: errorText(err) + detail(err)}
 	var e *base.Error
 	if errors.As(err, &e) && e != nil && e.Code != "" {
 		failure.Code, failure.RetryAfter = e.Code, e.RetryAfter
@@ -126,6 +126,20 @@ func failureOf(err error) *base.Error {
 		}
 	}
 	return failure
+}
+
+// detail is what a Detailed error in err's tree adds, unless that panics.
+func detail(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = ""
+		}
+	}()
+	var d base.Detailed
+	if errors.As(err, &d) {
+		return d.Detail()
+	}
+	return ""
 }
 
 // errorText is err.Error(), unless that panics. Of an *Error that was made here it

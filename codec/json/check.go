@@ -35,6 +35,9 @@ var (
 
 // isOpaque tells whether t looks after itself in both directions.
 func isOpaque(t reflect.Type, addressable bool) bool {
+	if t == reflect.TypeFor[json.Number]() {
+		return true
+	}
 	pointer := reflect.PointerTo(t)
 	sender := t
 	if addressable {

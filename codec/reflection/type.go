@@ -36,7 +36,8 @@ type Type struct {
 	// Kind is "bool", "int", "float", "string", "bytes", "list", "map", "struct",
 	// "optional" (a pointer), "any", or "custom" for a type that looks after itself.
 	Kind string `json:"kind"`
-	// Fields are those of a struct. A struct within itself is told by its name alone.
+	// Fields are those of a struct. One that was told before, in the same command's Body, Input
+	// or Result, is told by its name alone.
 	Fields []Field `json:"fields,omitempty"`
 	// Elem is the type of elements, of a map's values, or of what a pointer points to, and
 	// Key of a map's keys.
@@ -56,21 +57,20 @@ type Field struct {
 // TypeOf describes a Go type.
 func TypeOf(t reflect.Type) *Type { return typeOf(t, make(map[reflect.Type]bool)) }
 
-func typeOf(t reflect.Type, outer map[reflect.Type]bool) *Type {
-	told := &Type{Kind: kindOf(t)}
+func typeOf(t reflect.Type, told map[reflect.Type]bool) *Type {
+	is := &Type{Kind: kindOf(t)}
 	if t.PkgPath() != "" {
-		told.Name = t.String()
+		is.Name = t.String()
 	}
-	if told.Kind == "custom" || outer[t] {
-		return told
+	if is.Kind == "custom" || told[t] {
+		return is
 	}
-	outer[t] = true
-	defer delete(outer, t)
-	switch told.Kind {
+	told[t] = is.Name != "" // a type without a name can't contain itself
+	switch is.Kind {
 	case "list", "optional":
-		told.Elem = typeOf(t.Elem(), outer)
+		is.Elem = typeOf(t.Elem(), told)
 	case "map":
-		told.Key, told.Elem = typeOf(t.Key(), outer), typeOf(t.Elem(), outer)
+		is.Key, is.Elem = typeOf(t.Key(), told), typeOf(t.Elem(), told)
 	case "struct":
 		for _, field := range reflect.VisibleFields(t) {
 			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -81,10 +81,10 @@ func typeOf(t reflect.Type, outer map[reflect.Type]bool) *Type {
 			if name == "" {
 				name = field.Name
 			}
-			told.Fields = append(told.Fields, Field{Name: name, Type: typeOf(field.Type, outer), Optional: strings.Contains(options, "omit")})
+			is.Fields = append(is.Fields, Field{Name: name, Type: typeOf(field.Type, told), Optional: strings.Contains(options, "omit")})
 		}
 	}
-	return told
+	return is
 }
 
 // hidden tells whether a field of an embedded struct has a name before it in JSON, since

@@ -18,6 +18,7 @@ type Outer struct {
 	Bytes   []byte
 	Names   map[string][]bool `json:"names,omitempty"`
 	Next    *Outer
+	Again   Inner
 	Any     any
 	Secret  int `json:"-"`
 	private int
@@ -35,6 +36,7 @@ func TestTypeOf(t *testing.T) {
 		`{"name":"Bytes","type":{"kind":"bytes"}},` +
 		`{"name":"names","type":{"kind":"map","elem":{"kind":"list","elem":{"kind":"bool"}},"key":{"kind":"string"}},"optional":true},` +
 		`{"name":"Next","type":{"kind":"optional","elem":{"name":"reflection_test.Outer","kind":"struct"}}},` +
+		`{"name":"Again","type":{"name":"reflection_test.Inner","kind":"struct"}},` +
 		`{"name":"Any","type":{"kind":"any"}}]}`
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

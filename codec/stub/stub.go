@@ -113,7 +113,7 @@ func Outgoing(err error, known func() Errors) error {
 	case code != "":
 		failure.Code = withOther(errs.Package+"."+code, failure.Code, errs.Package)
 	}
-	return &outgoing{error: err, failure: failure, text: text + data}
+	return &outgoing{error: err, failure: failure, data: data}
 }
 
 // withOther adds the code that an error would have had otherwise, if there is room for it.
@@ -158,11 +158,13 @@ func (e Errors) find(err error, room int) (names, line string) {
 type outgoing struct {
 	error
 	failure *base.Error
-	text    string
+	data    string
 }
 
-func (o *outgoing) Error() string   { return o.text }
 func (o *outgoing) Unwrap() []error { return []error{o.failure, o.error} }
+
+// Detail implements base.Detailed: the data come behind all that middleware says.
+func (o *outgoing) Detail() string { return o.data }
 
 // Incoming is the error that a client's method returns for one of the call: as it is, but
 // with what Outgoing has told of the implementation's in its tree. The [base.Error] is

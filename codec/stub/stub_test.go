@@ -15,6 +15,8 @@ import (
 	"github.com/cmdstream/cmdstream/codec"
 	"github.com/cmdstream/cmdstream/codec/json"
 	"github.com/cmdstream/cmdstream/codec/stub"
+	"github.com/cmdstream/cmdstream/handler"
+	"github.com/cmdstream/cmdstream/server"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -213,5 +215,34 @@ func TestIncomingLeavesAlone(t *testing.T) {
 	}
 	if stub.Outgoing(nil, nil) != nil || stub.Incoming(nil, nil) != nil {
 		t.Error("no error is one")
+	}
+}
+
+// Middleware at the server sees the text alone, and may say more before and behind it.
+func TestMiddlewareMaySayMore(t *testing.T) {
+	seen := make(chan string, 1)
+	more := func(next handler.Invoker[error]) handler.Invoker[error] {
+		return handler.InvokerFunc[error](func(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[error], proxy base.Proxy) error {
+			err := next.Invoke(ctx, at, seq, cmd, proxy)
+			seen <- err.Error()
+			return fmt.Errorf("ann: %w (of shop)", err)
+		})
+	}
+	set := codec.NewSet[error](json.Format{})
+	codec.Unary[Call](set, 1)
+	implementation := fmt.Errorf("over: %w", &quotaError{Limit: 5})
+	c := cmdstreamtest.New(t, set.Client(), set.Server(), implementation, cmdstreamtest.Conf[error]{
+		Server: server.Conf[error]{Use: []handler.Middleware[error]{more}},
+	})
+	_, err := cmdstream.Do(t.Context(), c, Call{})
+	err = stub.Incoming(err, known)
+	if want := "ann: " + implementation.Error() + " (of shop)"; err.Error() != want {
+		t.Errorf("the client got %q, want %q", err, want)
+	}
+	if quota, ok := errors.AsType[*quotaError](err); !ok || quota.Limit != 5 {
+		t.Errorf("it carries %v", quota)
+	}
+	if got := <-seen; got != implementation.Error() {
+		t.Errorf("the middleware saw %q", got)
 	}
 }

@@ -22,7 +22,7 @@ const (
 // Limits of what is read.
 const (
 	MaxCommands = 1 << 16
-	maxName     = 1 << 10 // bytes
+	MaxName     = 1 << 10 // bytes
 )
 
 // Opening bytes of the catalogue in a hello.
@@ -96,8 +96,8 @@ func CutName(b []byte) (name string, rest []byte, err error) {
 	switch {
 	case err != nil:
 		return "", nil, err
-	case n > maxName:
-		return "", nil, fmt.Errorf("the name of a command has %d bytes, the limit is %d", n, maxName)
+	case n > MaxName:
+		return "", nil, fmt.Errorf("the name of a command has %d bytes, the limit is %d", n, MaxName)
 	case n > uint64(len(b)):
 		return "", nil, errShort
 	case !utf8.Valid(b[:n]):

@@ -43,7 +43,7 @@ func TestABrokenListIsRefused(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{
-		"a long name":    Append(nil, []Entry{{Tag: 1, Name: strings.Repeat("x", maxName+1)}}),
+		"a long name":    Append(nil, []Entry{{Tag: 1, Name: strings.Repeat("x", MaxName+1)}}),
 		"a wrong name":   Append(nil, []Entry{{Tag: 1, Name: "\xff"}}),
 		"many":           Append(nil, make([]Entry, MaxCommands+1)),
 		"a number so":    append([]byte{here}, bytes.Repeat([]byte{0xff}, 12)...),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -33,8 +34,14 @@ var Go = Rules{Opaque: func(t reflect.Type, _ bool) bool {
 type describer struct {
 	Rules
 	text  strings.Builder
-	outer []reflect.Type // that are being described
+	outer []reflect.Type       // that are being described
+	known map[reflect.Type]int // structs that were, by the order in which they came
 }
+
+// enough is the length in bytes from which on a struct is not described twice: those that
+// all refer to each other would else make a text without end. Shorter texts are the same
+// whether a program has one type for two fields, or two that are alike.
+const enough = 16 << 10
 
 func (d *describer) describe(t reflect.Type, addressable bool) {
 	if d.Opaque(t, addressable) {
@@ -63,6 +70,16 @@ func (d *describer) describe(t reflect.Type, addressable bool) {
 		d.text.WriteByte(']')
 		d.describe(t.Elem(), false)
 	case reflect.Struct:
+		if n, ok := d.known[t]; ok && d.text.Len() > enough {
+			fmt.Fprintf(&d.text, "#%d", n)
+			return
+		}
+		if d.known == nil {
+			d.known = make(map[reflect.Type]int)
+		}
+		if _, ok := d.known[t]; !ok {
+			d.known[t] = len(d.known)
+		}
 		d.describeStruct(t, addressable)
 	case reflect.Int: // on every machine that one meets
 		d.text.WriteString("int64")
@@ -75,17 +92,19 @@ func (d *describer) describe(t reflect.Type, addressable bool) {
 
 func (d *describer) describeStruct(t reflect.Type, addressable bool) {
 	all := d.fieldsOf(t, addressable, nil)
+	opening, closing := byte('('), byte(')')
 	if !d.Ordered && !isOrdered(t, d.Tags) {
+		opening, closing = '{', '}'
 		slices.SortFunc(all, func(a, b described) int { return strings.Compare(a.name, b.name) })
 	}
-	d.text.WriteByte('{')
+	d.text.WriteByte(opening)
 	for _, f := range all {
-		d.text.WriteString(f.name)
+		d.text.WriteString(strconv.Quote(f.name))
 		d.text.WriteByte(' ')
 		d.describe(f.t, f.addressable)
 		d.text.WriteByte(';')
 	}
-	d.text.WriteByte('}')
+	d.text.WriteByte(closing)
 }
 
 // described is a field as the format has it.

@@ -33,7 +33,7 @@ func TestDescribe(t *testing.T) {
 		{describe[[3]*bool](rules), "[3]*bool"},
 		{describe[map[string][]byte](rules), "map[string][]uint8"},
 		{describe[time.Time](rules), "<time.Time>"},
-		{describe[tree](rules), "{Left *^2;Right *^2;V string;}"},
+		{describe[tree](rules), `{"Left" *^2;"Right" *^2;"V" string;}`},
 		{describe[struct {
 			B int `json:"b,omitempty"`
 			A string
@@ -41,20 +41,20 @@ func TestDescribe(t *testing.T) {
 			D int `json:"-"`
 			E int `json:",string"`
 			_ int
-		}](rules), "{A string;E,string int64;b int64;c int64;}"},
+		}](rules), `{"A" string;"E,string" int64;"b" int64;"c" int64;}`},
 		{describe[struct {
 			base
 			Z int
-		}](rules), "{A int64;Z int64;}"},
+		}](rules), `{"A" int64;"Z" int64;}`},
 		{describe[struct {
 			base `json:"in"`
-		}](rules), "{in {A int64;};}"},
+		}](rules), `{"in" {"A" int64;};}`},
 		{describe[struct {
 			_ struct{} `test:",toarray"`
 			B int
 			A int
-		}](rules), "{B int64;A int64;}"},
-		{describe[struct{ T time.Time }](fields.Go), "{T <time.Time>;}"},
+		}](rules), `("B" int64;"A" int64;)`},
+		{describe[struct{ T time.Time }](fields.Go), `{"T" <time.Time>;}`},
 	}
 	for _, test := range tests {
 		if test.got != test.want {
@@ -81,5 +81,126 @@ func TestDescribeAlike(t *testing.T) {
 		P point
 	}](rules); one == other {
 		t.Errorf("not alike: %s", one)
+	}
+}
+
+// The types of a net all refer to each other.
+type (
+	n0 struct {
+		A *n1
+		B *n2
+		C *n3
+		D *n4
+		E *n5
+		F *n6
+		G *n7
+		H *n8
+		I *n9
+	}
+	n1 struct {
+		A *n0
+		B *n2
+		C *n3
+		D *n4
+		E *n5
+		F *n6
+		G *n7
+		H *n8
+		I *n9
+	}
+	n2 struct {
+		A *n0
+		B *n1
+		C *n3
+		D *n4
+		E *n5
+		F *n6
+		G *n7
+		H *n8
+		I *n9
+	}
+	n3 struct {
+		A *n0
+		B *n1
+		C *n2
+		D *n4
+		E *n5
+		F *n6
+		G *n7
+		H *n8
+		I *n9
+	}
+	n4 struct {
+		A *n0
+		B *n1
+		C *n2
+		D *n3
+		E *n5
+		F *n6
+		G *n7
+		H *n8
+		I *n9
+	}
+	n5 struct {
+		A *n0
+		B *n1
+		C *n2
+		D *n3
+		E *n4
+		F *n6
+		G *n7
+		H *n8
+		I *n9
+	}
+	n6 struct {
+		A *n0
+		B *n1
+		C *n2
+		D *n3
+		E *n4
+		F *n5
+		G *n7
+		H *n8
+		I *n9
+	}
+	n7 struct {
+		A *n0
+		B *n1
+		C *n2
+		D *n3
+		E *n4
+		F *n5
+		G *n6
+		H *n8
+		I *n9
+	}
+	n8 struct {
+		A *n0
+		B *n1
+		C *n2
+		D *n3
+		E *n4
+		F *n5
+		G *n6
+		H *n7
+		I *n9
+	}
+	n9 struct {
+		A *n0
+		B *n1
+		C *n2
+		D *n3
+		E *n4
+		F *n5
+		G *n6
+		H *n7
+		I *n8
+	}
+)
+
+// TestANetOfTypes: the description of types that all refer to each other has an end.
+func TestANetOfTypes(t *testing.T) {
+	if text := describe[n0](rules); len(text) > 64<<10 || text != describe[n0](rules) {
+		t.Errorf("the description has %d bytes", len(text))
 	}
 }

@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"client":        {"base", "transport", "delegate"},
 	"server":        {"base", "transport", "delegate", "handler"},
 	"group":         {"base", "client"},
-	"codec":         {"base", "transport", "codec/reflection"},
+	"codec":         {"base", "transport", "codec/json", "codec/reflection"},
 	"codec/*":       {"base", "transport", "codec"},
 	"compress/*":    {"base", "transport"},
 	"cmdstreamtest": {"base", "transport", "client", "server"},

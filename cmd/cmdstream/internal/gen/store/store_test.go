@@ -353,7 +353,7 @@ func TestAPanicIsAnError(t *testing.T) {
 	if !errors.Is(err, base.ErrPanic) || base.OutcomeOf(err) != base.Failed || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("got %v", err)
 	}
-	if p := <-told; p.Cmd != "store.storePanicCommand" || p.Value != "out of order" {
+	if p := <-told; p.Cmd != "Store.Panic" || p.Value != "out of order" {
 		t.Errorf("the server heard of %v in %s", p.Value, p.Cmd)
 	}
 	if err := s.Ping(); err != nil {
