@@ -214,13 +214,17 @@ func (l listing[T]) Exec(_ context.Context, _ time.Time, seq base.Seq, _ T, prox
 // describe is what the set tells of itself.
 func (s *Set[T]) describe() reflection.Description {
 	d := reflection.Description{Format: reflect.TypeOf(s.format).String(), Reflection: s.reflects}
+	typeOf := reflection.TypeOf
+	if typed, ok := s.format.(Typed); ok {
+		typeOf = typed.JSONType
+	}
 	for _, e := range s.entries() {
 		c := s.byTag[e.Tag]
 		told := reflection.Command{Tag: e.Tag, Name: e.Name, Kind: c.kind()}
 		if s.reflects {
-			told.Body, told.Result = reflection.TypeOf(c.inner), reflection.TypeOf(c.result)
+			told.Body, told.Result = typeOf(c.inner), typeOf(c.result)
 			if c.input != nil {
-				told.Input = reflection.TypeOf(c.input)
+				told.Input = typeOf(c.input)
 			}
 		}
 		d.Commands = append(d.Commands, told)

@@ -130,7 +130,7 @@ func TestConfiguredTooLate(t *testing.T) {
 	}
 }
 
-type renamed struct{ name string }
+type renamed struct{}
 
 func (renamed) Run(context.Context, calc) (int, error) { return 0, nil }
 func (renamed) CommandName() string                    { return given }

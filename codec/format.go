@@ -1,6 +1,10 @@
 package codec
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/cmdstream/cmdstream/codec/reflection"
+)
 
 // Format turns the values of commands and results into bytes and back. It is
 // used by many goroutines at once.
@@ -37,4 +41,11 @@ type Describer interface {
 type JSON interface {
 	ToJSON(v any) ([]byte, error)
 	FromJSON(data []byte, v any) error
+}
+
+// Typed is what a [Format] that is [JSON] may be besides, if its JSON is not that of the Go
+// type: it describes what FromJSON takes and ToJSON returns. Without it that is told by
+// [reflection.TypeOf].
+type Typed interface {
+	JSONType(t reflect.Type) *reflection.Type
 }

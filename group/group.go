@@ -50,7 +50,7 @@ type Group[T any] struct {
 	mu      sync.Mutex              // protects what follows
 	all     map[*member[T]]struct{} // also those that only finish what they have
 	changed chan struct{}           // closed, and replaced, when a member may have come up or gone for good
-	clients uint64                  // made so far
+	clients uint64                  // the number that was given last, see member.number
 	running int                     // goroutines
 	closed  bool
 }

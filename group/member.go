@@ -32,6 +32,9 @@ type member[T any] struct {
 	client atomic.Pointer[client.Client[T]] // nil: there is none yet
 	failed atomic.Pointer[failure]          // nil: it is connected, or has not tried
 
+	number uint64 // which Seqs its client has, from 1; 0: it has none. The group's mu protects it
+	used   bool   // a client was made that has them, so the next needs others; of the member's goroutine alone
+
 	ctx   context.Context // ends when the address is gone, or with the group
 	leave context.CancelFunc
 }
@@ -108,21 +111,41 @@ func (m *member[T]) connect(inUse <-chan struct{}) (c *client.Client[T], err err
 		}
 	}()
 	conf := g.conf.Client
-	conf.FirstSeq = g.firstSeq()
+	conf.FirstSeq = m.firstSeq()
 	conf.StateCallback = func(change client.StateChange) {
 		<-inUse
 		m.changed(change)
 	}
-	return client.NewReconnect(m.ctx, g.codec, g.conf.Dial(m.address), conf)
+	c, err = client.NewReconnect(m.ctx, g.codec, g.conf.Dial(m.address), conf)
+	m.used = err == nil
+	return c, err
 }
 
-// firstSeq returns where the next client begins to count.
-func (g *Group[T]) firstSeq() base.Seq {
+// firstSeq returns where the member's next client begins to count: in the Seqs of no other
+// member, and not in those of its last client.
+func (m *member[T]) firstSeq() base.Seq {
+	g := m.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	number := g.clients % (1 << (63 - seqBits))
-	g.clients++
-	return base.Seq(number<<seqBits) + 1
+	if m.number == 0 || m.used {
+		m.number, m.used = g.freeNumber(), false
+	}
+	return base.Seq((m.number-1)<<seqBits) + 1
+}
+
+// freeNumber returns a number that no member has. There are far more than members, and all
+// others come before one comes again. The caller holds mu.
+func (g *Group[T]) freeNumber() uint64 {
+	for {
+		g.clients = g.clients%(1<<(63-seqBits)) + 1
+		free := true
+		for m := range g.all {
+			free = free && m.number != g.clients
+		}
+		if free {
+			return g.clients
+		}
+	}
 }
 
 // keep has c serve the group until it ends, which is the error, or the member leaves.

@@ -18,9 +18,12 @@ import (
 // policy's own conditions, such as HandleErrors, narrow that further.
 //
 // If the server has asked for time, by RetryAfter, at least that passes, a minute at most; and
-// if the ctx has a deadline before that, the command ends at once. A loop of Results is begun
-// anew only while it has yielded nothing. The error is that of the last attempt, unless ctx
-// has ended before another: that matches the ctx's error, too.
+// if the ctx has a deadline before that, the command ends at once. The policy's MaxDuration
+// does not cut that wait short: it is looked at after an attempt, so it may be exceeded by one
+// such wait and the attempt that follows. What must end in time needs a ctx with a deadline.
+//
+// A loop of Results is begun anew only while it has yielded nothing. The error is that of the
+// last attempt, unless ctx has ended before another: that matches the ctx's error, too.
 func Retry[T any](retries retrypolicy.Builder[base.Result]) cmdstream.Middleware[T] {
 	if retries == nil {
 		retries = retrypolicy.NewBuilder[base.Result]().WithBackoff(20*time.Millisecond, time.Second).WithJitterFactor(0.5)

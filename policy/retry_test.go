@@ -142,6 +142,29 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
+// The policy's MaxDuration ends the attempts, but it does not cut short the wait that the
+// server has asked for. A deadline does.
+func TestRetryAfterAndMaxDuration(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		later := &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: 3 * time.Second}
+		c := via(policy.Retry[int](three().WithMaxAttempts(-1).WithMaxDuration(time.Second).WithDelay(10 * time.Millisecond)))
+		begin := time.Now()
+		s := attempts(step{err: later})
+		want(t, do(c, t.Context(), s), base.Rejected, base.ErrBusy)
+		if took(t, begin, 3*time.Second); s.count() != 2 {
+			t.Errorf("%d attempts", s.count())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin = time.Now()
+		s = attempts(step{err: later})
+		want(t, do(c, ctx, s), base.Rejected, base.ErrBusy)
+		if took(t, begin, 0); s.count() != 1 {
+			t.Errorf("%d attempts within the deadline", s.count())
+		}
+	})
+}
+
 // The end of ctx ends the waiting, and the error tells both.
 func TestRetryEndsWithItsCtx(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -7,11 +7,15 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mus-format/common-go"
+	slops "github.com/mus-format/mus-stream-go/options/slice"
+	strops "github.com/mus-format/mus-stream-go/options/string"
 	"github.com/mus-format/mus-stream-go/ord"
 	"github.com/mus-format/mus-stream-go/pm"
 	"github.com/mus-format/mus-stream-go/raw"
+	"github.com/mus-format/mus-stream-go/unsafe"
 	"github.com/mus-format/mus-stream-go/varint"
 
 	"github.com/cmdstream/cmdstream/codec/mus"
@@ -110,9 +114,107 @@ func TestDescribe(t *testing.T) {
 	if variable := describe(reflect.TypeFor[int]()); fixed == variable {
 		t.Errorf("how an int is written does not count: %s", fixed)
 	}
-	if got := format.Describe(reflect.TypeFor[*add]()); got != "*{A int64;B int64;}" {
+	if got := format.Describe(reflect.TypeFor[*add]()); got != `*("A" int64;"B" int64;) by ord.ptr(?)` {
 		t.Errorf("got %s", got)
 	}
+}
+
+// Two serializers that write a value differently are described differently, however deep
+// they are in others, and two that write the same are not.
+func TestDescribeSerializers(t *testing.T) {
+	numbers := func(elements mus.Serializer[int], options ...slops.SetOption[int]) mus.Type {
+		return mus.For[[]int](ord.NewSliceSer(elements, options...))
+	}
+	byKey := func(key mus.Serializer[string], value mus.Serializer[*int]) mus.Type {
+		return mus.For[map[string]*int](ord.NewMapSer(key, value))
+	}
+	pointer := func(to mus.Serializer[int]) mus.Serializer[*int] { return ord.NewPtrSer(to) }
+	array := func(elements mus.Serializer[int]) mus.Type {
+		return mus.For[[2]int](mus.NewArraySer[[2]int](elements))
+	}
+	short := strops.WithLenSer(raw.Int)
+	slice := ord.NewSliceSer[int](varint.Int)
+	for _, test := range []struct {
+		t    reflect.Type
+		want string
+		same []mus.Type // are described so
+		not  []mus.Type // are not
+	}{
+		{
+			reflect.TypeFor[int32](), "int32 by varint.int32",
+			[]mus.Type{mus.For[int32](varint.Int32)},
+			[]mus.Type{mus.For[int32](varint.PositiveInt32), mus.For[int32](raw.Int32), mus.For[int32](never[int32]())},
+		},
+		{
+			reflect.TypeFor[float64](), "float64 by raw.float64",
+			[]mus.Type{mus.For[float64](raw.Float64), mus.For[float64](unsafe.Float64)},
+			[]mus.Type{mus.For[float64](varint.Float64)},
+		},
+		{
+			reflect.TypeFor[byte](), "uint8 by raw.uint8",
+			[]mus.Type{mus.For[byte](raw.Byte), mus.For[byte](raw.Uint8), mus.For[byte](unsafe.Byte)},
+			[]mus.Type{mus.For[byte](varint.Byte)},
+		},
+		{
+			reflect.TypeFor[bool](), "bool by ord.bool",
+			[]mus.Type{mus.For[bool](ord.Bool), mus.For[bool](unsafe.Bool)},
+			nil,
+		},
+		{
+			reflect.TypeFor[string](), "string by ord.string(varint.positiveInt64)",
+			[]mus.Type{
+				mus.For[string](ord.String), mus.For[string](mus.String), mus.For[string](unsafe.String), mus.For(mus.TrustArrays(mus.String)),
+				mus.For[string](ord.NewValidStringSer(strops.WithLenValidator(atMost(3)))),
+			},
+			[]mus.Type{mus.For[string](ord.NewStringSer(short)), mus.For[string](ord.NewValidStringSer(short))},
+		},
+		{
+			reflect.TypeFor[[]int](), "[]int64 by ord.slice(varint.positiveInt64,varint.int64)",
+			[]mus.Type{numbers(varint.Int), numbers(&varint.Int), mus.For[[]int](&slice), mus.For[[]int](ord.NewValidSliceSer(mus.Serializer[int](varint.Int), slops.WithLenValidator[int](atMost(3))))},
+			[]mus.Type{numbers(raw.Int), numbers(varint.PositiveInt), numbers(doubled{}), numbers(varint.Int, slops.WithLenSer[int](raw.Int)), numbers(nil)},
+		},
+		{
+			reflect.TypeFor[map[string]*int](), "map[string]*int64 by ord.map(varint.positiveInt64,ord.string(varint.positiveInt64),ord.ptr(varint.int64))",
+			[]mus.Type{byKey(mus.String, pointer(varint.Int))},
+			[]mus.Type{byKey(mus.String, pointer(raw.Int)), byKey(ord.NewStringSer(short), pointer(varint.Int))},
+		},
+		{
+			reflect.TypeFor[[2]int](), "[2]int64 by ord.array(ord.slice(varint.positiveInt64,raw.int64))",
+			[]mus.Type{array(raw.Int), array(unsafe.Int), mus.For(mus.TrustArrays[[2]int](ord.NewArraySer[[2]int, int](raw.Int)))},
+			[]mus.Type{array(varint.Int)},
+		},
+		{
+			reflect.TypeFor[time.Time](), "<time.Time> by raw.timeUnixMilli",
+			[]mus.Type{mus.For[time.Time](raw.TimeUnixMilli), mus.For[time.Time](raw.TimeUnixMilliUTC), mus.For[time.Time](unsafe.TimeUnixMilliUTC)},
+			[]mus.Type{mus.For[time.Time](raw.TimeUnixMicro), mus.For[time.Time](raw.TimeUnixUTC)},
+		},
+		{
+			reflect.TypeFor[add](), `("A" int64;"B" int64;) by ?`,
+			[]mus.Type{mus.For[add](addSer{}), mus.For[add](never[add]())},
+			nil,
+		},
+	} {
+		for _, same := range test.same {
+			if got := mus.NewFormat(same).Describe(test.t); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		}
+		for i, other := range test.not {
+			if got := mus.NewFormat(other).Describe(test.t); got == test.want {
+				t.Errorf("%s: number %d is described alike", got, i)
+			}
+		}
+	}
+}
+
+// atMost is a check of a length.
+type atMost int
+
+func (most atMost) Validate(n int) error {
+	if n > int(most) {
+		return errBroken
+	}
+	return nil
 }
 
 // The bytes of the package's own serializers are those of mus-stream-go.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strings"
 	"sync"
 
 	"github.com/mus-format/mus-stream-go/ord"
@@ -19,7 +18,7 @@ import (
 type Type struct {
 	goType reflect.Type
 	nests  bool   // how deep is up to the data
-	by     string // says how a number is written, where that is known
+	by     string // names the serializer, see writtenBy
 
 	// These get a *T.
 	marshal   func(v any, w Writer) error
@@ -35,15 +34,8 @@ func For[T any](ser Serializer[T]) Type {
 	if err != nil {
 		panic(err.Error())
 	}
-	by := ""
-	switch name, _ := strings.CutPrefix(reflect.TypeOf(ser).PkgPath(), library); name {
-	case "varint":
-		by = " as varint"
-	case "raw", "unsafe":
-		by = " as raw"
-	}
 	return Type{
-		goType: t, nests: nests, by: by,
+		goType: t, nests: nests, by: writtenBy(reflect.ValueOf(ser)),
 		marshal: func(v any, w Writer) error {
 			_, err := ser.Marshal(*v.(*T), w)
 			return err

@@ -25,6 +25,7 @@ var (
 	_ codec.Checker   = protobuf.Format{}
 	_ codec.Describer = protobuf.Format{}
 	_ codec.JSON      = protobuf.Format{}
+	_ codec.Typed     = protobuf.Format{}
 )
 
 // wrapper is the usual command; named holds its message in a field with a name.

@@ -31,7 +31,7 @@ type Command struct {
 
 // Type is a Go type, as JSON has its values.
 type Type struct {
-	// Name is the Go type's; "" for one without a name.
+	// Name is the Go type's, or for protobuf the message's; "" for one without a name.
 	Name string `json:"name,omitempty"`
 	// Kind is "bool", "int", "float", "string", "bytes", "list", "map", "struct",
 	// "optional" (a pointer), "any", or "custom" for a type that looks after itself.
