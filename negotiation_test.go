@@ -285,6 +285,23 @@ func TestAServerThatRefusesToTellWhatItHas(t *testing.T) {
 	})
 }
 
+// TestAServerThatWantsToBeAskedAgain breaks the rules.
+func TestAServerThatWantsToBeAskedAgain(t *testing.T) {
+	codec := askedAgain{setOf(sum1).Client()}
+	n := new(network)
+	n.to(t, setOf(sum1, many), server.Conf[nothing]{})
+	if c, err := client.NewReconnect(t.Context(), codec, n.dial, client.Conf{}); !errors.Is(err, base.ErrProtocol) {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// askedAgain reads in each list that it is to ask for one.
+type askedAgain struct{ *codec.ClientCodec[nothing] }
+
+func (a askedAgain) Agree([]byte) (func(base.Cmd[nothing]) error, base.Cmd[nothing], error) {
+	return a.ClientCodec.Agree([]byte{2})
+}
+
 // TestTheCatalogueIsAboveTheLimits: what is small does not keep the two apart.
 func TestTheCatalogueIsAboveTheLimits(t *testing.T) {
 	limited := func(set *codec.Set[nothing]) { set.Limit(100) }

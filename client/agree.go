@@ -28,7 +28,9 @@ func (l *link[T]) agree(ctx context.Context, conn *transport.Conn, catalogue []b
 		if catalogue, err = l.ask(ctx, conn, ask); err != nil {
 			return err
 		}
-		refuse, _, err = codec.Agree(catalogue)
+		if refuse, ask, err = codec.Agree(catalogue); ask != nil {
+			err = errors.New("it wants to be asked again")
+		}
 	}
 	if err != nil {
 		return transport.BrokenRule("what the server says of its commands can't be read: %v", err)

@@ -184,7 +184,7 @@ func (c *Client[T]) open(ctx context.Context, nc net.Conn) (*link[T], error) {
 		if l.stopKeepalive != nil {
 			l.stopKeepalive()
 		}
-		conn.Fail(err)
+		err = conn.Fail(err)
 		conn.Join()
 		return nil, err
 	}

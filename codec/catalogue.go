@@ -69,8 +69,8 @@ func (c *command[T]) fullName() string {
 	return name
 }
 
-// ownName is what a base.Named command says: a zero one. One that panics has no name: its method may be that
-// of an embedded pointer, which is nil here.
+// ownName is what a zero command says that is base.Named. One that panics has no name: its
+// method may be that of an embedded pointer, which is nil here.
 func (c *command[T]) ownName() (name string, ok bool) {
 	defer func() {
 		if recover() != nil {
