@@ -83,7 +83,7 @@ func (c benchCommand) print(r load.Result, lost error) error {
 	if r.Calls > 0 {
 		printLatencies(screen, r)
 	}
-	return nil
+	return screen.Err()
 }
 
 // printLatencies prints the table of latencies, with bars.

@@ -77,8 +77,9 @@ func (c infoCommand) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(info)
 	}
-	info.print(terminal.New(os.Stdout, os.Environ()))
-	return nil
+	screen := terminal.New(os.Stdout, os.Environ())
+	info.print(screen)
+	return screen.Err()
 }
 
 // compressions are those that info offers, and their names.

@@ -64,7 +64,7 @@ func (c listCommand) Run(ctx context.Context) error {
 		screen.Line("")
 		screen.Line(terminal.Faint("The server tells no fields: its program has not called Set.Reflect."))
 	}
-	return nil
+	return screen.Err()
 }
 
 // interrupted returns ctx's error instead of err, if that is why.

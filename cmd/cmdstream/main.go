@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/cmdstream/cmdstream/cmd/cmdstream/internal/gen"
 	"github.com/cmdstream/cmdstream/cmd/cmdstream/internal/remote"
 )
 
@@ -90,7 +91,7 @@ func run(args []string) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "cmdstream: %v\ncmdstream --help lists what there is.\n", err)
+		fmt.Fprintf(os.Stderr, "cmdstream: %s\ncmdstream --help lists what there is.\n", misunderstood(args, err))
 		return exitUsage
 	}
 
@@ -107,7 +108,13 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "cmdstream: interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintf(os.Stderr, "cmdstream: %s\n", remote.Text(err))
+	faults, several := errors.AsType[gen.Faults](err)
+	if !several {
+		faults = gen.Faults{err}
+	}
+	for _, fault := range faults {
+		fmt.Fprintf(os.Stderr, "cmdstream: %s\n", remote.Text(fault))
+	}
 	return exitCode(err)
 }
 

@@ -75,6 +75,7 @@ func (c pingCommand) Run(ctx context.Context) error {
 		})
 	} else {
 		printPings(screen, c.Addr, stats)
+		err = screen.Err()
 	}
 	if lost := stats.Sent - stats.Received; lost > 0 && err == nil {
 		err = fmt.Errorf("%d of %d pings were lost", lost, stats.Sent)

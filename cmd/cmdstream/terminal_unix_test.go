@@ -201,3 +201,26 @@ func TestTopAsJSON(t *testing.T) {
 	defer html.Close()
 	toolRun{"HTML", args(html.URL, "top ADDR --json"), 3, nil, []string{`no debug page at http://`, `the answer is "text/html; charset=utf-8", and no JSON`}}.check(t)
 }
+
+// What could not be printed is told, and is no success.
+func TestOutputThatCantBeWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no device that is full: ", err)
+	}
+	defer full.Close()
+	addr, _ := serve(t, quietly())
+	for _, line := range []string{
+		"info ADDR", "info ADDR --json", "list ADDR", "list ADDR --json", "ping ADDR -c 1", "ping ADDR -c 1 --json",
+		`call ADDR Count {"To":1}`, "bench ADDR Wait -d 100ms --warmup 0s", "bench ADDR Wait -d 100ms --warmup 0s --json",
+		"demo --measure 20ms", "version", "completion bash",
+	} {
+		cmd := tool(t, nil, args(addr, line)...)
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "no space left on device") {
+			t.Errorf("%s: exit code %d\n%s", line, code, stderr.String())
+		}
+	}
+}

@@ -47,7 +47,7 @@ type show struct {
 }
 
 // Run shows the demo. The error says which answer was wrong, if one was; when
-// ctx ends before the demo does, it is ctx's.
+// ctx ends before the demo does, it is ctx's; else it is that of the screen.
 func Run(ctx context.Context, screen *terminal.Screen, options Options) error {
 	began := time.Now()
 	s := &show{screen: screen, options: options, changes: make(chan client.StateChange, 64)}
@@ -62,7 +62,7 @@ func Run(ctx context.Context, screen *terminal.Screen, options Options) error {
 	screen.Line("")
 	screen.Line(terminal.Good(fmt.Sprintf("All %s answers were right.", terminal.Number(s.answers))) +
 		terminal.Faint(fmt.Sprintf(" (%.1f s)", time.Since(began).Seconds())))
-	return nil
+	return screen.Err()
 }
 
 // failed is the end of a demo that did not go as it should.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/cmdstream/cmdstream/cmd/cmdstream/internal/remote"
 )
 
 // Each method that can't be called remotely is named, with its line and what to do.
@@ -113,6 +116,12 @@ func TestBadTypesAndPackages(t *testing.T) {
 		"a folder":             {map[string]string{"a.go": good, "users_cmdstream.go/text": ""}, Options{Type: "Users"}, "users_cmdstream.go can't be read: is a directory"},
 		"elsewhere":            {map[string]string{"a.go": good, "sub/b.go": "package sub\n"}, Options{Type: "Users", Out: "sub/x.go"}, "-out sub/x.go is not in .: the file belongs into the package of Users"},
 		"no Go file":           {map[string]string{"a.go": good}, Options{Type: "Users", Out: "x.txt"}, "-out x.txt is not the name of a Go file that is no test: let it end in .go, and not in _test.go"},
+		"no name":              {map[string]string{"a.go": "package mine\n\ntype _T interface{ Get() error }\n"}, Options{Type: "_T"}, "_t_cmdstream.go would not always be compiled by Go, because of its name: give one by -out that begins with no _ or . and ends in no name of a system or processor, such as _linux.go"},
+		"ignored by Go":        {map[string]string{"a.go": good}, Options{Type: "Users", Out: "_x.go"}, "_x.go would not always be compiled by Go, because of its name: "},
+		"hidden":               {map[string]string{"a.go": good}, Options{Type: "Users", Out: ".x.go"}, ".x.go would not always be compiled by Go, because of its name: "},
+		"this system's":        {map[string]string{"a.go": good}, Options{Type: "Users", Out: "x_linux.go"}, "x_linux.go would not always be compiled by Go, because of its name: "},
+		"another system's":     {map[string]string{"a.go": good}, Options{Type: "Users", Out: "x_windows.go"}, "x_windows.go would not always be compiled by Go, because of its name: "},
+		"this processor's":     {map[string]string{"a.go": good}, Options{Type: "Users", Out: "x_amd64.go"}, "x_amd64.go would not always be compiled by Go, because of its name: "},
 		"a test file":          {map[string]string{"a.go": good}, Options{Type: "Users", Out: "x_test.go"}, "-out x_test.go is not the name of a Go file that is no test: let it end in .go, and not in _test.go"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,6 +129,55 @@ func TestBadTypesAndPackages(t *testing.T) {
 			fails(t, test.options, test.want)
 		})
 	}
+}
+
+// The options are the command line's.
+func TestUsage(t *testing.T) {
+	module(t, map[string]string{"a.go": users("\tGet() error"), "sub/b.go": "package sub\n"})
+	for options, want := range map[Options]bool{
+		{Type: "x.T"}:                       true,
+		{Type: "Users", Out: "sub/x.go"}:    true,
+		{Type: "Users", Out: "x_test.go"}:   true,
+		{Type: "Users", Out: "x_darwin.go"}: true,
+		{Type: "Users", Dir: "nowhere"}:     true,
+		{Type: "Users", Dir: "a.go"}:        true,
+		{Type: "Nobody"}:                    false,
+		{Type: "Users", Out: "a.go"}:        false,
+	} {
+		_, err := Run(t.Context(), options)
+		if _, usage := errors.AsType[*remote.UsageError](err); err == nil || usage != want {
+			t.Errorf("%+v: got %T %v", options, err, err)
+		}
+	}
+}
+
+func TestWithoutGo(t *testing.T) {
+	module(t, map[string]string{"a.go": users("\tGet() error")})
+	t.Setenv("PATH", t.TempDir())
+	fails(t, Options{Type: "Users"}, "there is no go command in PATH, by which cmdstream gen reads the package: add the folder that has it")
+}
+
+// The file is first written, and written again, in a module with a vendor folder.
+func TestVendor(t *testing.T) {
+	module(t, map[string]string{"a.go": users("\tGet() error"), "b.go": "package mine\n\nimport _ \"github.com/cmdstream/cmdstream/base\"\n"})
+	vendor := func() {
+		t.Helper()
+		if out, err := exec.CommandContext(t.Context(), "go", "mod", "vendor").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	vendor()
+	fails(t, Options{Type: "Users"}, ".: cannot find module providing package github.com/cmdstream/cmdstream/codec/stub: import lookup disabled by -mod=vendor: run cmdstream gen with GOFLAGS=-mod=mod, and go mod vendor after it")
+	t.Setenv("GOFLAGS", "-mod=mod")
+	if _, err := Run(t.Context(), Options{Type: "Users"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOFLAGS", "")
+	vendor()
+	if _, err := Run(t.Context(), Options{Type: "Users"}); err != nil {
+		t.Fatal(err)
+	}
+	compiles(t, ".")
 }
 
 // What can't be written is an error, and nothing is left behind.

@@ -10,13 +10,13 @@ import (
 // encodable finds what no format carries, as the formats' own checks do when a program
 // starts. It knows nothing of what one of them alone can't, such as a key of a map.
 type encodable struct {
-	home *types.Package
+	home *source
 	seen map[types.Type]bool
 }
 
 // problem says what is wrong with a type; "": nothing.
 func (s *source) problem(t types.Type) string {
-	e := encodable{s.Types, make(map[types.Type]bool)}
+	e := encodable{s, make(map[types.Type]bool)}
 	if wrong := e.spelled(t); wrong != "" {
 		return wrong
 	}
@@ -26,7 +26,7 @@ func (s *source) problem(t types.Type) string {
 // spelled finds names in the expression of a type that this package may not use.
 func (e encodable) spelled(t types.Type) string {
 	named := func(name *types.TypeName, arguments *types.TypeList) string {
-		if p := name.Pkg(); p != nil && p.Path() != e.home.Path() && !name.Exported() {
+		if p := name.Pkg(); p != nil && p.Path() != e.home.Types.Path() && !name.Exported() {
 			return fmt.Sprintf("names %s.%s, which its package does not export: let it export the type, or an alias of it", p.Name(), name.Name())
 		}
 		if strings.HasPrefix(name.Name(), "_Ctype_") {
@@ -34,6 +34,9 @@ func (e encodable) spelled(t types.Type) string {
 		}
 		if name.Pkg() != nil && name.Parent() != name.Pkg().Scope() {
 			return fmt.Sprintf("names %s, which is declared in a function: declare it at the top", name.Name())
+		}
+		if p := name.Pkg(); p != nil && p.Path() == e.home.Types.Path() && !e.home.everywhere(name.Pos()) {
+			return fmt.Sprintf("names %s of %s, %s", name.Name(), e.home.at(name.Pos()), notEverywhere)
 		}
 		for argument := range arguments.Types() {
 			if wrong := e.spelled(argument); wrong != "" {
@@ -50,6 +53,20 @@ func (e encodable) spelled(t types.Type) string {
 	case *types.Map:
 		if wrong := e.spelled(t.Key()); wrong != "" {
 			return wrong
+		}
+	case *types.Struct:
+		for field := range t.Fields() {
+			if wrong := e.spelled(field.Type()); wrong != "" {
+				return wrong
+			}
+		}
+	case *types.Signature: // of an iterator
+		for _, variables := range []*types.Tuple{t.Params(), t.Results()} {
+			for v := range variables.Variables() {
+				if wrong := e.spelled(v.Type()); wrong != "" {
+					return wrong
+				}
+			}
 		}
 	}
 	if t, ok := t.(interface{ Elem() types.Type }); ok {
@@ -134,7 +151,7 @@ func (e encodable) checkStruct(t types.Type, u *types.Struct, at string) string 
 }
 
 func (e encodable) qualify(p *types.Package) string {
-	if p.Path() == e.home.Path() {
+	if p.Path() == e.home.Types.Path() {
 		return ""
 	}
 	return p.Name()

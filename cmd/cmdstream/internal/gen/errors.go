@@ -5,8 +5,10 @@ import (
 	"go/ast"
 	"go/build"
 	"go/build/constraint"
+	"go/parser"
 	"go/token"
 	"go/types"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,8 +26,9 @@ type declaredErrors struct {
 // A lostError is a type, or a variable, that does not travel.
 type lostError struct{ name, why string }
 
-// errors finds them, in files that are always compiled. Values are variables that are set once, where they are declared: one
-// that changes is no value to compare with, and could not be read without its lock.
+// errors finds them, in files that are always compiled. Values are variables that are set once,
+// where they are declared: one that changes is no value to compare with, and could not be read
+// without its lock.
 func (s *source) errors() (found declaredErrors, err error) {
 	errorType := types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
 	set, changed := s.assigned()
@@ -79,18 +82,47 @@ func (s *source) errors() (found declaredErrors, err error) {
 // everywhere tells whether a place is in a file that is compiled on all systems, whatever
 // the tags: the file to write is, and refers to nothing else.
 func (s *source) everywhere(pos token.Pos) bool {
-	dir, name := filepath.Split(s.Fset.Position(pos).Filename)
+	// A //line comment may name what a file was made of. What cgo has made of one is elsewhere,
+	// and has such comments, which name that file.
+	path := s.Fset.PositionFor(pos, false).Filename
+	if filepath.Dir(path) != s.dir {
+		path = s.Fset.Position(pos).Filename
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+	if err != nil || !onAllSystems(path, nil) {
+		return false
+	}
+	return !slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"C"` }) &&
+		!slices.ContainsFunc(file.Comments, func(c *ast.CommentGroup) bool {
+			return c.Pos() < file.Package && slices.ContainsFunc(c.List, func(line *ast.Comment) bool { return constrains(line.Text) })
+		})
+}
+
+// notEverywhere is what is said of what is elsewhere.
+const notEverywhere = "in a file that is not always compiled: move it to one that is"
+
+// onAllSystems tells whether Go compiles a file whatever the system. open, if not nil, gives
+// the text instead of what is there.
+func onAllSystems(path string, open func(string) (io.ReadCloser, error)) bool {
+	dir, name := filepath.Split(path)
 	for _, system := range [][2]string{{"linux", "amd64"}, {"windows", "arm64"}} {
-		context := build.Context{GOOS: system[0], GOARCH: system[1], Compiler: "gc"}
+		context := build.Context{GOOS: system[0], GOARCH: system[1], Compiler: "gc", ReleaseTags: build.Default.ReleaseTags, OpenFile: open}
 		if matches, err := context.MatchFile(dir, name); err != nil || !matches {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(s.Syntax, func(file *ast.File) bool {
-		return file.FileStart <= pos && pos < file.FileEnd && slices.ContainsFunc(file.Comments, func(c *ast.CommentGroup) bool {
-			return c.Pos() < file.Package && slices.ContainsFunc(c.List, func(line *ast.Comment) bool { return constraint.IsGoBuild(line.Text) })
-		})
-	})
+	return true
+}
+
+// constrains tells whether a comment says when the file is compiled. One that asks for a
+// version of Go as old as this does not: the module has to be as new anyway.
+func constrains(line string) bool {
+	if !constraint.IsGoBuild(line) {
+		return false
+	}
+	expression, err := constraint.Parse(line)
+	tag, alone := expression.(*constraint.TagExpr)
+	return err != nil || !alone || !slices.Contains(build.Default.ReleaseTags, tag.Tag)
 }
 
 // assigned returns the variables that are set where they are declared, and those that are

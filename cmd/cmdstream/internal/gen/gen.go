@@ -13,11 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"go/token"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/cmdstream/cmdstream/cmd/cmdstream/internal/remote"
 )
 
 // Options say what to write.
@@ -30,12 +33,19 @@ type Options struct {
 	Out string
 }
 
+// Faults are what is wrong with the methods of an interface, an error for each of them.
+type Faults []error
+
+// Error returns a line for each.
+func (f Faults) Error() string { return errors.Join(f...).Error() }
+
 // Run writes the file, unless it is there as it should be, and returns its path. An error
-// has a line for each thing that is wrong, or is that of ctx; the file is then as it was.
+// is one line, but for Faults, or is that of ctx; the file is then as it was. What is wrong
+// with the options is a *remote.UsageError.
 func Run(ctx context.Context, options Options) (file string, err error) {
 	at, err := options.place()
 	if err != nil {
-		return "", err
+		return "", &remote.UsageError{Err: err}
 	}
 	old, text, err := generate(ctx, at, options.Type)
 	if err != nil {
@@ -50,6 +60,10 @@ func Run(ctx context.Context, options Options) (file string, err error) {
 // generate returns the text of the file as it is, and as it should be.
 func generate(ctx context.Context, at place, typeName string) (old, text []byte, err error) {
 	var known tags
+	// To read anything else could take forever.
+	if info, err := os.Stat(at.out); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is no regular file: remove it, or give another one by -out", shown(at.out))
+	}
 	old, err = os.ReadFile(at.out)
 	switch {
 	case err == nil:
@@ -99,6 +113,8 @@ func (o Options) place() (place, error) {
 		return place{}, fmt.Errorf("-out %s is not in %s: the file belongs into the package of %s", o.Out, shown(dir), o.Type)
 	case !strings.HasSuffix(out, ".go") || strings.HasSuffix(out, "_test.go"):
 		return place{}, fmt.Errorf("-out %s is not the name of a Go file that is no test: let it end in .go, and not in _test.go", o.Out)
+	case !onAllSystems(out, func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("package p\n")), nil }):
+		return place{}, fmt.Errorf("%s would not always be compiled by Go, because of its name: give one by -out that begins with no _ or . and ends in no name of a system or processor, such as _linux.go", filepath.Base(out))
 	}
 	return place{dir, out}, nil
 }

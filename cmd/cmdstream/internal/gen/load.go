@@ -66,6 +66,9 @@ func load(ctx context.Context, at place, typeName string) (*source, error) {
 		return nil, ctx.Err()
 	}
 	if err != nil {
+		if _, err := exec.LookPath("go"); err != nil {
+			return nil, errors.New("there is no go command in PATH, by which cmdstream gen reads the package: add the folder that has it")
+		}
 		return nil, fmt.Errorf("%s: the go command could not list the package: %s", shown(at.dir), strings.Join(strings.Fields(err.Error()), " "))
 	}
 	own := slices.DeleteFunc(slices.Clone(loaded), func(p *packages.Package) bool { return p.PkgPath == stubPath })
@@ -108,6 +111,8 @@ func (s *source) find() error {
 		return fmt.Errorf("%s: package %s declares no type %s (files of tests are not read): give the name of an interface", shown(s.dir), s.Name, s.typeName)
 	case !ok:
 		return s.fail(object.Pos(), "%s is not a type: give the name of an interface", s.typeName)
+	case !s.everywhere(object.Pos()):
+		return s.fail(object.Pos(), "%s is %s", s.typeName, notEverywhere)
 	}
 	s.iface, ok = name.Type().Underlying().(*types.Interface)
 	if !ok {
@@ -210,6 +215,9 @@ func (s *source) check() error {
 // listed is an error of the go command, of the parser, or in another package.
 func (s *source) listed(e packages.Error) error {
 	message := strings.TrimSuffix(firstLine(e.Msg), "; to add it:")
+	if strings.Contains(message, rootPath) && strings.Contains(message, "-mod=vendor") {
+		return fmt.Errorf("%s: %s: run cmdstream gen with GOFLAGS=-mod=mod, and go mod vendor after it", shown(s.dir), message)
+	}
 	if strings.Contains(message, rootPath) {
 		return fmt.Errorf("%s: %s: the module has to require it", shown(s.dir), message)
 	}

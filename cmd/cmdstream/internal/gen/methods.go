@@ -2,7 +2,6 @@ package gen
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"go/types"
 	"path/filepath"
@@ -38,7 +37,7 @@ func (s *source) plan(known tags) (*plan, error) {
 	p := &plan{source: s, gone: make(map[int]string)}
 	// New methods get their tags in the order of the source.
 	functions := slices.SortedFunc(s.iface.Methods(), s.order)
-	var wrong []error
+	var wrong Faults
 	for _, f := range functions {
 		m, err := s.method(f)
 		if err != nil {
@@ -46,8 +45,8 @@ func (s *source) plan(known tags) (*plan, error) {
 		}
 		p.methods = append(p.methods, m)
 	}
-	if err := errors.Join(wrong...); err != nil {
-		return nil, err
+	if len(wrong) > 0 {
+		return nil, wrong
 	}
 	var err error
 	if p.errors, err = s.errors(); err != nil {
@@ -134,7 +133,7 @@ func (s *source) method(f *types.Func) (*method, error) {
 			return fail("the iterator could not say that the connection was lost: let it be an iter.Seq2[T, error], whose last pair has the error")
 		}
 		m.iterator, m.results = results[0], yields[:1]
-		if named := (encodable{s.Types, nil}).spelled(m.iterator); named != "" {
+		if named := (encodable{s, nil}).spelled(m.iterator); named != "" {
 			return fail("the result %s", named)
 		}
 	} else {

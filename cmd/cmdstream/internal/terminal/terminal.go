@@ -45,6 +45,7 @@ type Screen struct {
 	out      *colorprofile.Writer
 	live     bool // a line can be written again
 	progress bool // the last line is to be
+	err      error
 }
 
 // New returns a Screen on out. It is plain where out is no terminal, and where
@@ -68,11 +69,16 @@ func noColor(environ []string) bool {
 	return false
 }
 
-// Line prints a line. It takes the place of a progress line.
+// Line prints a line. It takes the place of a progress line. Whether it could is told by Err.
 func (s *Screen) Line(text string) {
 	s.clear()
-	fmt.Fprintln(s.out, text)
+	if _, err := fmt.Fprintln(s.out, text); s.err == nil {
+		s.err = err
+	}
 }
+
+// Err returns the first error of Line; nil: all lines were printed.
+func (s *Screen) Err() error { return s.err }
 
 // Progress shows a line that the next one replaces. Where that can't be done it
 // shows nothing.

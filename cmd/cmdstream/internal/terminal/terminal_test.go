@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -35,6 +36,25 @@ func TestScreenOnAFile(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want+"\n")
 			}
 		})
+	}
+}
+
+func TestErr(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s := New(w, nil)
+	s.Line("printed")
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	s.Line("not printed")
+	s.Line("nor this")
+	if err := s.Err(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -52,8 +52,10 @@ func NewPage(addr string, security remote.Security) (*Page, error) {
 	switch {
 	case err != nil:
 		return nil, &remote.UsageError{Err: fmt.Errorf("%q is no URL: %w", addr, err)}
-	case parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "":
+	case parsed.Scheme != "http" && parsed.Scheme != "https":
 		return nil, &remote.UsageError{Err: fmt.Errorf("%q is no URL of a debug page: it begins with http:// or https://", addr)}
+	case parsed.Hostname() == "":
+		return nil, &remote.UsageError{Err: fmt.Errorf("%q is no URL of a debug page: it lacks the host, as in %s://localhost:8080", addr, parsed.Scheme)}
 	case security.TLS && parsed.Scheme == "http":
 		return nil, &remote.UsageError{Err: errors.New("--tls goes with https://, or with HOST:PORT")}
 	}

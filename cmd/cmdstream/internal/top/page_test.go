@@ -41,7 +41,8 @@ func TestAddresses(t *testing.T) {
 	}{
 		{"localhost", remote.Security{}, `"localhost" is no address`},
 		{"ftp://localhost", remote.Security{}, "it begins with http:// or https://"},
-		{"http://", remote.Security{}, "it begins with http:// or https://"},
+		{"http://", remote.Security{}, "it lacks the host, as in http://localhost:8080"},
+		{"https://:8080/here", remote.Security{}, "it lacks the host, as in https://localhost:8080"},
 		{"http://a b", remote.Security{}, "is no URL"},
 		{"http://localhost", remote.Security{TLS: true}, "--tls goes with https://"},
 		{"http://localhost", remote.Security{Insecure: true}, "--insecure is of no use without --tls"},
