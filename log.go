@@ -13,7 +13,7 @@ import (
 // Log returns a [Middleware] that writes one record for each command, when it has ended; nil:
 // to slog.Default(). The record's message is "command sent", and its attributes are
 //
-//	cmd       the command's Go type
+//	cmd       the command's name, as of base.NameOf
 //	duration  from the call to its end
 //	results   how many came, of a loop of Results
 //	outcome   base.OutcomeOf(err)

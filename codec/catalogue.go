@@ -194,7 +194,7 @@ func (question[T]) Exec(context.Context, time.Time, base.Seq, T, base.Proxy) err
 	return errors.New("codec: a question is run at a server")
 }
 
-// list is the question for the catalogue, or for the description, as a server runs it.
+// listing is the question for the catalogue, or for the description, as a server runs it.
 type listing[T any] struct {
 	set  *Set[T]
 	what byte

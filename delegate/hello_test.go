@@ -101,7 +101,10 @@ func TestRefusals(t *testing.T) {
 		admit := func(_ context.Context, _ *transport.Hello, _ *tls.ConnectionState, answer *transport.Hello) {
 			answer.Status, answer.Text, answer.RetryAfter = status, "so sorry", 3*s
 		}
-		hello(t, delegate.ServerConf{Admit: admit}, delegate.ClientConf{}, nil, func(t *testing.T, server, client side) {
+		hello(t, delegate.ServerConf{Admit: admit, Catalogue: []byte("what it has")}, delegate.ClientConf{}, nil, func(t *testing.T, server, client side) {
+			if client.hello.Catalogue != nil {
+				t.Errorf("%d: a client that was refused was told %q", status, client.hello.Catalogue)
+			}
 			for _, r := range []side{server, client} {
 				e := asError(t, r.err)
 				if e.Code != want || e.Outcome != base.Rejected || e.RetryAfter != 3*s || !strings.HasSuffix(e.Message, ": so sorry") {

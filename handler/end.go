@@ -117,7 +117,7 @@ func (x *command[T]) expire() {
 // a codec. That the command was rejected is not believed of an error that comes from
 // another server, or from a command that was sent there: this one may have run.
 func failureOf(err error) *base.Error {
-	failure := &base.Error{Outcome: base.Failed, Code: base.ErrExec, Message: errorText(err) + detail(err)}
+	failure := &base.Error{Outcome: base.Failed, Code: base.ErrExec, Message: errorText(err)}
 	var e *base.Error
 	if errors.As(err, &e) && e != nil && e.Code != "" {
 		failure.Code, failure.RetryAfter = e.Code, e.RetryAfter

@@ -11,7 +11,7 @@ import (
 // Log returns a [Middleware] that writes one record for each command, when it has returned;
 // nil: to slog.Default(). The record's message is "command run", and its attributes are
 //
-//	cmd          the command's Go type
+//	cmd          the command's name, as of base.NameOf
 //	seq          its number, of its client
 //	remote       the client's address
 //	duration     how long it ran

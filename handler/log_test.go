@@ -96,3 +96,20 @@ func TestLogOfAPanic(t *testing.T) {
 		t.Errorf("%v, and it wrote %s", err, &log)
 	}
 }
+
+// detailed is an error with something for the client's program.
+type detailed struct{ error }
+
+func (detailed) Detail() string { return "\n[{\"secret\":1}]" }
+
+// TestLogHasNoDetail: what travels beside an error's text is not for people.
+func TestLogHasNoDetail(t *testing.T) {
+	var log bytes.Buffer
+	next := handler.InvokerFunc[World](func(context.Context, time.Time, base.Seq, base.Cmd[World], base.Proxy) error {
+		return detailed{errors.New("no such article")}
+	})
+	handler.Log[World](slog.New(slog.NewTextHandler(&log, nil)))(next).Invoke(t.Context(), time.Now(), 7, cmd{}, far{})
+	if text := log.String(); !strings.Contains(text, "no such article") || strings.Contains(text, "secret") {
+		t.Errorf("the record is %s", text)
+	}
+}

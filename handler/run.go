@@ -120,6 +120,7 @@ func (x *command[T]) conclude(seq base.Seq, err error) *base.Error {
 		return nil
 	case err != nil:
 		failure := failureOf(err)
+		failure.Message += detail(err)
 		if !x.session.handler.custom || x.hasSent() {
 			failure.Outcome = base.Failed // for it has run
 		}

@@ -47,8 +47,7 @@ func Append(dst []byte, entries []Entry) []byte {
 	for _, e := range entries {
 		dst = binary.AppendUvarint(dst, e.Tag)
 		dst = append(dst, e.Hash[:]...)
-		dst = binary.AppendUvarint(dst, uint64(len(e.Name)))
-		dst = append(dst, e.Name...)
+		dst = AppendName(dst, e.Name)
 	}
 	return dst
 }
