@@ -203,3 +203,16 @@ type exact struct{}
 
 func (exact) Run(context.Context, calc) (int, error) { return 0, nil }
 func (exact) CommandName() string                    { return "add" }
+
+// Duration is of another package than time's.
+type Duration int64
+
+// TestPackagesDoNotCount, in type arguments either: one side's may be main.
+func TestPackagesDoNotCount(t *testing.T) {
+	mine, theirs := codec.NewSet[calc](json.Format{}), codec.NewSet[calc](json.Format{})
+	codec.Unary[wide[Duration, map[string]Duration]](mine, 1)
+	codec.Unary[wide[time.Duration, map[string]time.Duration]](theirs, 1)
+	if refuse, _, err := mine.Client().Agree(theirs.Server().Catalogue()); refuse != nil || err != nil {
+		t.Errorf("refused: %v", err)
+	}
+}

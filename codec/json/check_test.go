@@ -1,6 +1,7 @@
 package json_test
 
 import (
+	stdjson "encoding/json"
 	"math/big"
 	"net/netip"
 	"reflect"
@@ -121,5 +122,13 @@ func TestCheckTakesADashForAName(t *testing.T) {
 	}))
 	if err == nil {
 		t.Error("the channel was not seen")
+	}
+}
+
+// A json.Number is a string in Go, and none in JSON.
+func TestDescribeTellsNumbersFromStrings(t *testing.T) {
+	f := json.Format{}
+	if a, b := f.Describe(reflect.TypeFor[stdjson.Number]()), f.Describe(reflect.TypeFor[string]()); a == b {
+		t.Errorf("both are %s", a)
 	}
 }
