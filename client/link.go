@@ -231,9 +231,8 @@ func (l *link[T]) release(s *slot[T]) {
 	s.putScratch(conn)
 	s.compressed.Reset()
 	s.message.Body = nil // it may be large
-	select {
-	case <-s.ready:
-	default:
+	if len(s.ready) > 0 {
+		<-s.ready // it is nobody else's now
 	}
 	l.mu.Lock()
 	if len(l.waiters) > 0 {

@@ -122,12 +122,13 @@ func (b *inbox) reset() {
 		return
 	}
 	for i := range b.items {
-		b.memory.give(b.items[i].held)
-		b.items[i].pieces.Release()
+		it := &b.items[i]
+		b.memory.give(it.held)
+		it.pieces.Release()
+		*it = item{}
 	}
 	b.memory.give(b.held)
 	b.held = 0
-	clear(b.items)
 	b.bytes, b.items = b.bytes[:0], b.items[:0]
 }
 

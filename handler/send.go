@@ -13,10 +13,12 @@ import (
 
 // Send implements base.Proxy.
 func (x *command[T]) Send(seq base.Seq, result base.Result) error {
-	if err := x.check(seq); err != nil {
-		return err
+	if !x.sendMu.TryLock() { // another Send waits, or a later command's
+		if err := x.check(seq); err != nil {
+			return err
+		}
+		x.sendMu.Lock()
 	}
-	x.sendMu.Lock()
 	defer x.sendMu.Unlock()
 	if err := x.takeCredit(seq); err != nil {
 		return err
