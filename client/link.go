@@ -209,7 +209,7 @@ func (l *link[T]) release(s *slot[T]) {
 	conn := s.conn
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
 	s.mayHaveRun = false
-	s.granted, s.got = 0, 0
+	s.granted, s.got, s.acked = 0, 0, 0
 	s.deadline, s.until, s.expired = 0, 0, false
 	s.final, s.ended, s.err, s.queued = false, false, nil, false
 	s.dropInputs()

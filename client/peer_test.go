@@ -154,12 +154,13 @@ func (p *peer) expect(kind wire.Kind) frame {
 			p.t.Errorf("the connection ended, want a %v", kind)
 			return f
 		}
-		if (f.Kind == wire.KindPing || f.Kind == wire.KindCredit) && f.Kind != kind {
+		switch f.Kind {
+		case kind:
+			return f
+		case wire.KindPing, wire.KindCredit, wire.KindAck:
 			continue
 		}
-		if f.Kind != kind {
-			p.t.Errorf("got a %v, want a %v", f.Kind, kind)
-		}
+		p.t.Errorf("got a %v, want a %v", f.Kind, kind)
 		return f
 	}
 }

@@ -85,12 +85,8 @@ func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 		defer s.mu.Unlock()
 		return transport.BrokenRule("%d results came on slot %d, where there was credit for %d", s.got, m.Slot, s.granted)
 	}
-	if l.session == nil || m.Size() <= transport.AckAbove && m.Err == nil {
-		l.accept(conn, s, m)
-		return nil
-	}
-	// The server waits to hear that so large a result was seen.
-	flush, _ := conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
+	// The server waits to hear that a large result was seen.
+	flush := (m.Size() > transport.AckAbove || m.Err != nil) && s.ack(conn)
 	l.accept(conn, s, m)
 	if flush {
 		conn.Flush(false)

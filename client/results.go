@@ -10,7 +10,7 @@ import (
 
 // window is how many results of Results may be on their way at first. While they are so
 // small that twice as many have no more than windowBytes, their number is doubled, up to
-// maxWindow. In a session it stays as it is: there, credit says what was taken, and no more.
+// maxWindow.
 const (
 	window      = 64
 	maxWindow   = 512
@@ -90,7 +90,7 @@ func (s *slot[T]) taken(seq base.Seq) {
 		return
 	}
 	more := 0
-	if s.link.session == nil && 2*s.window <= maxWindow && s.bytes/s.credit*2*s.window <= windowBytes {
+	if 2*s.window <= maxWindow && s.bytes/s.credit*2*s.window <= windowBytes {
 		more = s.window
 	}
 	s.giveCredit(seq, s.credit+more)

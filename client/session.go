@@ -107,7 +107,7 @@ func (s *slot[T]) list() (state transport.SlotState, open bool) {
 	if s.seq.Load() == 0 || s.ended {
 		return state, false
 	}
-	s.standing = listed
+	s.standing, s.acked = listed, s.got
 	state = transport.SlotState{
 		Slot: s.index, Seq: s.number, Seen: s.got, Credit: s.granted - s.got, Canceled: s.canceled,
 	}

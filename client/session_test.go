@@ -468,6 +468,52 @@ func TestLargeResultsAreAcknowledged(t *testing.T) {
 	})
 }
 
+// Q2: of small results the server hears as the user takes them, once for each 64; and there may
+// be more of them on their way than that.
+func TestSmallResultsAreAcknowledgedAsTheyAreTaken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, _, _ := openSession(t, client.Conf{})
+		done := make(chan int)
+		go func() {
+			taken := 0
+			for _, err := range c.Results(t.Context(), command{N: 1}) {
+				if err != nil {
+					t.Error(err)
+				}
+				taken++
+			}
+			done <- taken
+		}()
+		slot := p.expect(kindCommand).Slot
+		credit, seen, sent := uint64(64), uint64(0), uint64(0)
+		for credit < 512 {
+			for ; sent < credit; sent++ {
+				p.item(slot, int(sent))
+			}
+			for seen < sent-32 { // fewer than half of the first window
+				switch f, _ := p.read(); f.Kind {
+				case wire.KindCredit:
+					n, err := wire.ParseCredit(f.Payload)
+					if err != nil {
+						t.Fatal(err)
+					}
+					credit += n
+				case wire.KindAck:
+					n, err := wire.ParseAck(f.Payload)
+					if err != nil || n <= seen || n > sent {
+						t.Fatalf("an ack of %d, %v, after %d of %d", n, err, seen, sent)
+					}
+					seen = n
+				}
+			}
+		}
+		p.answer(slot, 0)
+		if n := <-done; n != int(sent)+1 {
+			t.Errorf("%d of %d results were taken", n, sent+1)
+		}
+	})
+}
+
 // sendBody sends a last result, in chunks where it must.
 func (p *peer) sendBody(slot uint64, body []byte) {
 	if len(body) <= wire.MaxPayload {

@@ -62,6 +62,7 @@ type slot[T any] struct {
 	settling  chan struct{} // closed when the command is sent, or not: its connection has ended meanwhile; nil: nobody waits
 	granted   int           // results that the server may have sent by now, where the wire has credit
 	got       int           // results that have come
+	acked     int           // of these, in a session, the server knows
 	cmd       base.Cmd[T]
 	results   chan<- base.AsyncResult // of Send
 	until     moment                  // the command's deadline, by ctx or by Conf.Timeout
@@ -387,10 +388,22 @@ func (s *slot[T]) giveCredit(seq base.Seq, n int) {
 		s.granted += n
 		if conn != nil && conn.Supports(transport.Credit) {
 			flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: n})
+			flush = s.ack(conn) || flush
 		}
 	}
 	s.mu.Unlock()
 	if flush {
 		conn.Flush(false)
 	}
+}
+
+// ack tells the server of a session which results have come: it keeps them until then. The
+// caller holds mu, and flushes if flush is true.
+func (s *slot[T]) ack(conn *transport.Conn) (flush bool) {
+	if s.link.session == nil || s.acked == s.got {
+		return false
+	}
+	s.acked = s.got
+	flush, _ = conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
+	return flush
 }

@@ -49,7 +49,6 @@ type command[T any] struct {
 	link     *transport.Conn    // where its results go; nil: they are only kept, in a session
 	at       time.Time          // when it came
 	timeout  time.Duration      // after which its deadline is; 0: it has none
-	first    int                // the credit that it began with
 	granted  int                // that it was ever given
 	credits  int                // messages by which it was given credit
 	ended    bool               // its last frame was made: without a session the slot is the client's again
@@ -114,7 +113,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	}
 	x.ctx.setCommand(id, x.session.named || m.Origin != nil, m.Metadata, deadline)
 	x.mu.Lock()
-	x.seq, x.link, x.at, x.timeout, x.first, x.granted, x.credits = m.Seq, conn, at, m.Timeout, credit, credit, 0
+	x.seq, x.link, x.at, x.timeout, x.granted, x.credits = m.Seq, conn, at, m.Timeout, credit, 0
 	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0
 	if x.session.named {
 		x.letGoLocked()

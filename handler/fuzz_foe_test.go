@@ -80,11 +80,8 @@ func (x *foe) act() {
 	case 4:
 		slot := x.slot(true)
 		n := x.Number()
-		if k := &s.slots[slot%foeSlots]; !x.wrong { // it is given back for what was taken
-			s.mu.Lock()
-			n = min(1+n&3, max(k.first+k.seen, k.credit)-k.credit)
-			s.mu.Unlock()
-			if !k.open || n == 0 {
+		if k := &s.slots[slot%foeSlots]; !x.wrong {
+			if n = 1 + n&3; !k.open {
 				return
 			}
 		}
@@ -218,7 +215,7 @@ func (x *foe) command() {
 	if slot < foeSlots {
 		s.mu.Lock()
 		k := &s.slots[slot]
-		*k = foeSlot{open: true, seq: seq, first: max(e.Credit, 1), credit: max(e.Credit, 1), allowed: 8, resultSeq: k.resultSeq, resultItem: k.resultItem}
+		*k = foeSlot{open: true, seq: seq, credit: max(e.Credit, 1), allowed: 8, resultSeq: k.resultSeq, resultItem: k.resultItem}
 		s.mu.Unlock()
 	}
 	s.seq, s.last = max(s.seq, min(seq, 1<<62)), seq

@@ -125,7 +125,7 @@ type foeSlot struct {
 	open, canceled        bool
 	rejected              bool
 	seq, seen             uint64
-	first, credit         uint64 // that it began with, and that it was ever given
+	credit                uint64 // that it was ever given
 	inputs, allowed       uint64 // that were sent, and that may be
 	inputsEnded           bool
 	partial               wire.Kind // of a body of which the last chunk is to come; 0: none

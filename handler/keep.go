@@ -11,15 +11,16 @@ import (
 // kept is what a command of a session has sent, and its client has not acknowledged:
 // docs/spec.md, section 11. The command's mu protects it.
 type kept struct {
-	items    []keptItem // after those that were released
-	arena    []byte     // where the bodies of small results are that are not the last
-	released int        // how many were
-	total    int        // how many there ever were, the failure counted
-	results  int        // how many of these are results
-	acked    int        // how many the client says to have seen
-	sent     int        // how many have gone over the link
-	sender   *sender    // a goroutine that is sending them; nil: there is none
-	bytes    int        // of the session's budget
+	items    []keptItem
+	gone     int     // of items, which were released
+	arena    []byte  // where the bodies of small results are that are not the last
+	released int     // how many were
+	total    int     // how many there ever were, the failure counted
+	results  int     // how many of these are results
+	acked    int     // how many the client says to have seen
+	sent     int     // how many have gone over the link
+	sender   *sender // a goroutine that is sending them; nil: there is none
+	bytes    int     // of the session's budget
 }
 
 // sender is a goroutine that sends what is kept over a link.
@@ -97,8 +98,14 @@ func (x *command[T]) keepFailure(failure *base.Error, atOnce bool) told {
 
 // keep adds an item. The caller holds mu, and calls tell afterwards.
 func (x *command[T]) keep(item keptItem) told {
-	x.kept.items = append(x.kept.items, item)
-	x.kept.total++
+	k := x.kept
+	if len(k.items) == cap(k.items) && k.gone > len(k.items)/2 {
+		n := copy(k.items, k.items[k.gone:])
+		clear(k.items[n:])
+		k.items, k.gone = k.items[:n], 0
+	}
+	k.items = append(k.items, item)
+	k.total++
 	return x.sendKept()
 }
 
@@ -123,6 +130,7 @@ func (x *command[T]) dropLast() {
 	n := len(k.items) - 1
 	x.giveBack(k.items[n])
 	k.items[n], k.items = keptItem{}, k.items[:n]
+	k.trim()
 	k.total, k.results = k.total-1, k.results-1
 }
 
@@ -157,7 +165,7 @@ func (x *command[T]) sendKept() (t told) {
 // nextKept returns the next message to be sent. That of a large result is its own, for
 // it is in use until it is written.
 func (x *command[T]) nextKept() *transport.Message {
-	item := &x.kept.items[x.kept.sent-x.kept.released]
+	item := &x.kept.items[x.kept.gone+x.kept.sent-x.kept.released]
 	if item.failure != nil {
 		x.message = transport.Message{Kind: transport.Failure, Slot: x.slot, Err: item.failure}
 		return &x.message
@@ -195,16 +203,21 @@ func (x *command[T]) sendRest(self *sender, large *transport.Message) {
 	x.tell(t)
 }
 
-// release lets go of what the client has acknowledged: the larger of what it says to
-// have seen, and of what it has given credit for. The caller holds mu.
+// release lets go of what the client says to have seen. The caller holds mu.
 func (x *command[T]) release() {
-	if !x.session.named {
-		return
-	}
 	k := x.kept
-	for upTo := min(max(k.acked, x.granted-x.first), k.sent, k.results); k.released < upTo; k.released++ {
-		x.giveBack(k.items[0])
-		k.items[0], k.items = keptItem{}, k.items[1:]
+	for upTo := min(k.acked, k.sent, k.results); k.released < upTo; k.released++ {
+		x.giveBack(k.items[k.gone])
+		k.items[k.gone] = keptItem{}
+		k.gone++
+	}
+	k.trim()
+}
+
+// trim begins items anew where nothing is left of them.
+func (k *kept) trim() {
+	if k.gone == len(k.items) {
+		k.items, k.gone = k.items[:0], 0
 	}
 }
 

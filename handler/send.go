@@ -85,7 +85,6 @@ func (c *Conn[T]) credit(x *command[T], n int) error {
 	x.granted += min(n, math.MaxInt-x.granted)
 	x.credits++
 	flood := x.credits > x.results+maxStrays
-	x.release()
 	x.mu.Unlock()
 	x.signal()
 	if c.flooded = flood; flood {

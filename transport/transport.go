@@ -246,8 +246,7 @@ const InputWindow = 8
 // AckAbove is the size in bytes above which a result is acknowledged at once.
 const AckAbove = 1 << 10
 
-// AckAfter is how many results a client takes at most before it tells of them, by credit
-// or by an ack.
+// AckAfter is how many smaller results a client takes at most before it acknowledges them.
 const AckAfter = 64
 
 // ServerSettings are the limits that a server announces to its clients.

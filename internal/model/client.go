@@ -106,8 +106,10 @@ func (m *model) takesResult(s *state, i uint8) bool {
 	if x.taken == x.got || x.canceled {
 		return false
 	}
+	p := m.programs[x.command]
+	given := x.credit(p)
 	x.taken++
-	s.up(i, message{kind: credit, n: 1})
+	s.up(i, message{kind: credit, n: x.credit(p) - given})
 	return m.say("the user takes result %d of command %d", x.taken, x.command)
 }
 
@@ -192,7 +194,7 @@ func (m *model) attaches(s *state, c *conn) {
 	for i := range s.slots {
 		if x := &s.slots[i]; x.command != 0 {
 			x.listed, x.unseen = true, false
-			c.list[i] = item{seq: x.seq, seen: x.got, credit: 1 + x.taken - x.got, canceled: x.canceled && !m.lacks(l9)}
+			c.list[i] = item{seq: x.seq, seen: x.got, credit: x.credit(m.programs[x.command]) - x.got, canceled: x.canceled && !m.lacks(l9)}
 		}
 	}
 	if m.lacks(l1) {
@@ -253,7 +255,7 @@ func (m *model) hears(s *state, frame message) {
 		x.got++
 		f.got++
 		m.judge(frame.n == f.got, "command %d gets result %d as its %d.", x.command, frame.n, f.got)
-		m.judge(x.got <= 1+x.taken, "command %d gets more results than it has credit for", x.command)
+		m.judge(x.got <= x.credit(m.programs[x.command]), "command %d gets more results than it has credit for", x.command)
 		if m.programs[x.command].large && !m.lacks(q2) {
 			s.up(frame.slot, message{kind: ack, n: x.got})
 		}

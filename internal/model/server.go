@@ -3,9 +3,9 @@ package main
 // released is how many results of the command are not kept any more.
 func (r *record) released(m *model) uint8 {
 	if m.lacks(q1) {
-		return min(r.acked+r.credited, r.sent)
+		return min(max(r.acked, r.credited), r.sent)
 	}
-	return min(max(r.acked, r.credited), r.sent)
+	return min(r.acked, r.sent)
 }
 
 // serverReads takes the next message of a connection.

@@ -14,6 +14,7 @@ type program struct {
 	results    uint8
 	inputs     uint8
 	large      bool // its results want an ack
+	wide       bool // one more of them may be on its way, once the first was taken
 	pieces     bool // it goes in two pieces
 	endless    bool // it runs until it is canceled, as it always is
 	idempotent bool
@@ -113,7 +114,7 @@ type clientSlot struct {
 	command  uint8 // 0: free
 	seq      uint8
 	got      uint8 // results that have come
-	taken    uint8 // that the user took: each gives credit for another
+	taken    uint8 // that the user took
 	listed   bool  // and the answer is to come
 	unseen   bool  // by the server, as its answer says
 	canceled bool
@@ -121,6 +122,15 @@ type clientSlot struct {
 	piece    bool  // the last one is to be sent
 	inputs   uint8 // that were sent
 	allowed  uint8 // inputs
+}
+
+// credit is how much was given for the results of a program: one at first, and one for each
+// that was taken.
+func (x *clientSlot) credit(p program) uint8 {
+	if p.wide {
+		return 1 + x.taken + min(x.taken, 1)
+	}
+	return 1 + x.taken
 }
 
 // record is what a server knows of a slot, in a session.

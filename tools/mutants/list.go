@@ -143,9 +143,9 @@ var mutants = []mutant{
 	if s.conn == c {`,
 	},
 	{
-		"what was acknowledged and what was credited are added up", "handler/keep.go",
-		`min(max(k.acked, x.granted-x.first), k.sent, k.results)`,
-		`min(k.acked+x.granted-x.first, k.sent, k.results)`,
+		"what was credited counts as acknowledged", "handler/keep.go",
+		`min(k.acked, k.sent, k.results)`,
+		`min(max(k.acked, x.granted-1), k.sent, k.results)`,
 	},
 	{
 		"a failure drops the results before it", "handler/end.go",
