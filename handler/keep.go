@@ -244,7 +244,7 @@ func (x *command[T]) unseen() bool {
 }
 
 // countedSize is how much a result counts in the session's budget. Small ones do not, up
-// to as many as a client may take before it tells of them: they are acknowledged by
+// to as many as a client may take before it tells of them: they are acknowledged with
 // credit, or by the next command on their slot, and waiting for that could be waiting for
 // ever. The number of slots bounds them.
 func (x *command[T]) countedSize(size int) int {
