@@ -37,10 +37,10 @@ type Conn struct {
 	transport    Transport
 	nextSeq      *atomic.Int64 // the last Seq that the client gave out; nil at a server
 	writeTimeout time.Duration
-	raw          *rawWriter // writes without waiting, where nc can; else nil
-	drainFunc    func()     // c.drain, made once
-	flushFunc    func()     // c.Flush for others, likewise
-	pieces       [3][]byte  // what the drain is writing
+	instant      instantWriter // nil: the drain writes everything
+	drainFunc    func()        // c.drain, made once
+	flushFunc    func()        // c.Flush for others, likewise
+	pieces       [3][]byte     // what the drain is writing
 	buffers      net.Buffers
 
 	// Of the goroutine that reads.
@@ -70,7 +70,8 @@ type Conn struct {
 	large     []*Message    // messages that go out by reference, one piece a turn
 	flushing  bool          // somebody flushes: append, and it will be written
 	held      bool          // the reader will flush once it has handed out its buffer; only it changes this
-	commanded bool          // out holds a command
+	messages  int           // in out
+	commanded bool          // one of these is a command
 	appended  uint64        // bytes, ever
 	written   uint64        // bytes that nc has taken, ever
 	room      chan struct{} // closed when out has room again; nil: nobody waits
@@ -85,7 +86,7 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 	}
 	c := &Conn{
 		nc: nc, transport: transport, nextSeq: lastSeq, writeTimeout: writeTimeout,
-		raw: newRawWriter(nc), start: time.Now(), done: make(chan struct{}), closed: make(chan struct{}),
+		instant: newInstantWriter(nc, writeTimeout), start: time.Now(), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 	c.drainFunc = c.drain
 	c.flushFunc = func() { c.Flush(false) }

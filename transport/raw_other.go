@@ -10,4 +10,6 @@ type rawWriter struct{}
 
 func newRawWriter(net.Conn) *rawWriter { return nil }
 
+func (*rawWriter) takes(int, bool) bool { return false }
+
 func (*rawWriter) write([]byte) (int, error) { return 0, nil }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// rawWriter writes to a socket without ever waiting. One goroutine at a time.
+// rawWriter is the instantWriter of a socket.
 type rawWriter struct {
 	conn    syscall.RawConn
 	attempt func(fd uintptr) bool // w.once, made once
@@ -37,6 +37,8 @@ func newRawWriter(nc net.Conn) *rawWriter {
 	w.attempt = w.once
 	return w
 }
+
+func (w *rawWriter) takes(int, bool) bool { return true }
 
 // write writes as much of b as the socket takes at once.
 func (w *rawWriter) write(b []byte) (int, error) {

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"net"
 	"runtime"
 	"time"
 
@@ -26,6 +27,23 @@ const (
 	mostAnswers = 2 * sendBuffer  // bytes that wait to be written at a server before it reads no further
 	mostPosted  = 64 * sendBuffer // bytes that wait to be written at a client before it gives the server up
 )
+
+// An instantWriter writes without ever waiting, what the net.Conn takes at once. One
+// goroutine at a time.
+type instantWriter interface {
+	// takes tells whether write will take some of n bytes; lone says that these are one
+	// message, and no other is likely to come.
+	takes(n int, lone bool) bool
+	write(b []byte) (int, error)
+}
+
+// newInstantWriter returns nil where there is none for nc.
+func newInstantWriter(nc net.Conn, within time.Duration) instantWriter {
+	if w := newRawWriter(nc); w != nil {
+		return w
+	}
+	return newSealedWriter(nc, within)
+}
 
 // writeAtOnce is how much is written within one write timeout, in bytes.
 const writeAtOnce = 128 << 10
@@ -125,6 +143,7 @@ func (c *Conn) append(m *Message) []byte {
 			}
 		}
 	}
+	c.messages++
 	before := len(c.out)
 	out, tail, more := c.transport.Append(c.out, m)
 	c.out = out
@@ -183,13 +202,13 @@ func (c *Conn) Flush(crowd bool) {
 			c.endFlush()
 			return
 		}
-		if c.raw == nil || len(c.large) > 0 {
+		if len(c.large) > 0 || c.instant == nil || !c.instant.takes(len(c.out), !crowd && c.messages == 1) {
 			c.mu.Unlock()
 			break
 		}
 		b := c.takeOut()
 		c.mu.Unlock()
-		n, err := c.raw.write(b)
+		n, err := c.instant.write(b)
 		c.mu.Lock()
 		c.written += uint64(n)
 		c.keep(b)
@@ -232,7 +251,7 @@ func (c *Conn) failFlush(err error) {
 // caller holds mu.
 func (c *Conn) takeOut() []byte {
 	b := c.out
-	c.out, c.spare = c.spare[:0], nil
+	c.out, c.spare, c.messages = c.spare[:0], nil, 0
 	if c.commanded {
 		c.commanded = false
 		c.lastCommand.Store(int64(time.Since(c.start)))
@@ -257,7 +276,7 @@ func (c *Conn) keep(b []byte) {
 // drain writes what Flush left, waiting for the peer. It is a goroutine of its own,
 // started by Flush and ended by an empty buffer or the connection's end.
 func (c *Conn) drain() {
-	if c.raw == nil {
+	if _, raw := c.instant.(*rawWriter); !raw {
 		runtime.Gosched() // as in Flush: those who are about to append, do
 	}
 	for {
