@@ -388,22 +388,10 @@ func (s *slot[T]) giveCredit(seq base.Seq, n int) {
 		s.granted += n
 		if conn != nil && conn.Supports(transport.Credit) {
 			flush, _ = conn.Append(&transport.Message{Kind: transport.Credit, Slot: s.index, Credit: n})
-			flush = s.ack(conn) || flush
 		}
 	}
 	s.mu.Unlock()
 	if flush {
 		conn.Flush(false)
 	}
-}
-
-// ack tells the server of a session which results have come: it keeps them until then. The
-// caller holds mu, and flushes if flush is true.
-func (s *slot[T]) ack(conn *transport.Conn) (flush bool) {
-	if s.link.session == nil || s.acked == s.got {
-		return false
-	}
-	s.acked = s.got
-	flush, _ = conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
-	return flush
 }

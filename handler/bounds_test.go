@@ -65,10 +65,39 @@ func TestManySmallResultsAreBounded(t *testing.T) {
 			t.Errorf("%d results are kept, %d bytes of them are counted", sent, h.KeptBytes())
 		}
 		before := sent
-		v.ack(0, transport.AckAfter+10) // ten of which had counted
+		v.ack(0, transport.AckAfter+10)
 		settle()
-		if sent != before+10 {
+		if sent != before+transport.AckAfter+10 {
 			t.Errorf("%d results were sent after an ack, and %d before", sent-before, before)
+		}
+	})
+}
+
+// What a client need not acknowledge holds up nobody: of small results that are kept the first
+// do not count, also where others went before them.
+func TestSmallResultsThatAreLeftDoNotCount(t *testing.T) {
+	withHost(t, commands{
+		"small": func(c call) error {
+			for range 80 {
+				if err := c.send(strings.Repeat("x", 100)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"large": func(c call) error { return c.last(strings.Repeat("y", 4000)) },
+	}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 4000 }, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 80, "small")
+		settle()
+		if h.KeptBytes() == 0 {
+			t.Error("80 small results do not count")
+		}
+		v.send(1, 2, 1, "large")
+		v.ack(0, 64)
+		settle()
+		if n := h.KeptBytes(); n != 4000 {
+			t.Errorf("%d bytes are kept, want those of the large result", n)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 // command is the record of a command: what is kept of it from its frame until
 // its Exec has returned. It is the command's Proxy too. A record is used again
-// for a later command, see isFree; a Proxy that was kept is then told from the
+// for a later command, see recycle; a Proxy that was kept is then told from the
 // new command's by its Seq.
 type command[T any] struct {
 	session *Session[T]
@@ -73,15 +73,15 @@ func newCommand[T any](s *Session[T]) *command[T] {
 	return x
 }
 
-// isFree tells whether the record of a command that has returned may serve another one:
-// nobody holds on to it, to its ctx, or in a Send that is still under way in a goroutine
-// which the command left behind.
-func (x *command[T]) isFree() bool {
-	if x.ctx.touched.Load() || !x.sendMu.TryLock() {
+// recycle makes the record of a command that has returned ready for another one,
+// unless somebody holds on to it: to its ctx, or in a Send that is still under
+// way in a goroutine which the command left behind.
+func (x *command[T]) recycle() bool {
+	if !x.sendMu.TryLock() {
 		return false
 	}
-	x.sendMu.Unlock()
-	return true
+	defer x.sendMu.Unlock()
+	return x.ctx.recycle()
 }
 
 // begin makes x the record of the command in m, which came over conn. Only the

@@ -32,6 +32,18 @@ type commandContext struct {
 	after    map[int]func()
 }
 
+// recycle makes the ctx ready for another command, unless it was touched: whoever holds it then
+// sees one command for ever.
+func (c *commandContext) recycle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.touched.Load() {
+		return false
+	}
+	c.err, c.cause = nil, nil
+	return true
+}
+
 func (c *commandContext) touch() {
 	if !c.touched.Load() {
 		c.touched.Store(true)
@@ -87,11 +99,11 @@ func (c *commandContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// setCommand makes the ctx that of a new command; a zero deadline is none.
+// setCommand says which command it is; a zero deadline is none.
 func (c *commandContext) setCommand(id base.ID, named bool, metadata []byte, deadline time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.id, c.named, c.deadline, c.err, c.cause = id, named, deadline, nil, nil
+	c.id, c.named, c.deadline = id, named, deadline
 	c.metadata = append(c.metadata[:0], metadata...)
 }
 

@@ -39,6 +39,9 @@ type keptItem struct {
 	large      *transport.Message // the message, while it goes out by reference
 }
 
+// itemSize is about what a keptItem takes beside its body, in bytes.
+const itemSize = 64
+
 // arenaSize is how much memory small results get at once, in bytes.
 const arenaSize = 16 << 10
 
@@ -203,7 +206,8 @@ func (x *command[T]) sendRest(self *sender, large *transport.Message) {
 	x.tell(t)
 }
 
-// release lets go of what the client says to have seen. The caller holds mu.
+// release lets go of what the client says to have seen. Small results that are among the first
+// then do not count any more: see countedSize. The caller holds mu.
 func (x *command[T]) release() {
 	k := x.kept
 	for upTo := min(k.acked, k.sent, k.results); k.released < upTo; k.released++ {
@@ -212,6 +216,12 @@ func (x *command[T]) release() {
 		k.gone++
 	}
 	k.trim()
+	for i := range k.items[k.gone:min(k.gone+transport.AckAfter, len(k.items))] {
+		if item := &k.items[k.gone+i]; item.counted > 0 && len(item.body) <= transport.AckAbove {
+			x.giveBack(*item)
+			item.counted = 0
+		}
+	}
 }
 
 // trim begins items anew where nothing is left of them.
@@ -232,8 +242,11 @@ func (x *command[T]) letGo() {
 
 func (x *command[T]) letGoLocked() {
 	x.session.bytes.give(x.kept.bytes)
-	clear(x.kept.items)
-	*x.kept = kept{items: x.kept.items[:0]}
+	items := x.kept.items
+	if clear(items); cap(items) > transport.AckAfter {
+		items = nil
+	}
+	*x.kept = kept{items: items[:0]}
 }
 
 // unseen tells whether there is something that the client has not acknowledged.
@@ -243,10 +256,10 @@ func (x *command[T]) unseen() bool {
 	return len(x.kept.items) > 0
 }
 
-// countedSize is how much a result counts in the session's budget. Small ones do not, up
-// to as many as a client may take before it tells of them: they are acknowledged with
-// credit, or by the next command on their slot, and waiting for that could be waiting for
-// ever. The number of slots bounds them.
+// countedSize is how much a result counts in the session's budget. The first small ones that
+// are kept do not, up to as many as may come before a client acknowledges them: it does so
+// when more come, or by the next command on their slot, and waiting for that could be waiting
+// for ever. The number of slots bounds them.
 func (x *command[T]) countedSize(size int) int {
 	if size > transport.AckAbove {
 		return size
@@ -256,7 +269,7 @@ func (x *command[T]) countedSize(size int) int {
 	if x.kept.total-x.kept.released < transport.AckAfter {
 		return 0
 	}
-	return size
+	return size + itemSize
 }
 
 // giveBack gives back what an item has counted. The caller holds mu.

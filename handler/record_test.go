@@ -235,3 +235,25 @@ func TestAfterFuncOfACtxThatHasEnded(t *testing.T) {
 		t.Error("it could be stopped")
 	}
 }
+
+// Somebody may ask a ctx for its Done just as its record is taken for another command: he gets
+// that one's, which is open until it ends.
+func TestACtxThatIsAskedAsItIsTakenAgain(t *testing.T) {
+	var ctx commandContext
+	ctx.cancel(context.Canceled, nil)
+	if !ctx.recycle() {
+		t.Fatal("nobody has touched it")
+	}
+	done := ctx.Done()
+	ctx.setCommand(base.ID{}, false, nil, time.Time{})
+	select {
+	case <-done:
+		t.Error("the next command has ended")
+	default:
+	}
+	ctx.cancel(context.Canceled, nil)
+	<-done
+	if ctx.recycle() {
+		t.Error("it is taken again though it was touched")
+	}
+}

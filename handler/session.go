@@ -88,7 +88,7 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 			x.letGo()
 			x.place = len(s.left)
 			s.left = append(s.left, x)
-		case last.seq < m.Seq && x.isFree():
+		case last.seq < m.Seq && x.recycle():
 			return x, nil
 		default:
 			x.letGo()
@@ -123,7 +123,7 @@ func (s *Session[T]) spare(seq base.Seq) *command[T] {
 	for n := len(s.free) - 1; n >= 0; n-- {
 		x := s.free[n]
 		s.free[n], s.free = nil, s.free[:n]
-		if x.seq < seq && x.isFree() {
+		if x.seq < seq && x.recycle() {
 			return x
 		}
 	}

@@ -19,8 +19,9 @@ type SessionConf struct {
 	Time time.Duration
 	// Max is how many are kept so; one more costs the one that was left first.
 	Max int
-	// MaxBytes is how many bytes of results above a kibibyte one session keeps until
-	// its client has acknowledged them; a command that would send more waits.
+	// MaxBytes is how many bytes of results one session keeps until its client has
+	// acknowledged them; a command that would send more waits. The first 64 of a command
+	// do not count, if they have up to a kibibyte.
 	MaxBytes int
 	// TotalBytes is the same for all: a session gets no more than its share of it.
 	// Above it, sessions without a connection are given up, the one that was left

@@ -140,9 +140,9 @@ type Sessions struct {
 	// Max is how many are kept so; one more costs the one that was left first. 0:
 	// 1024.
 	Max int
-	// MaxBytes is how many bytes of results above a kibibyte are kept for one session
-	// until its client has acknowledged them; a command that would send more waits.
-	// 0: 4 MiB.
+	// MaxBytes is how many bytes of results are kept for one session until its client has
+	// acknowledged them; a command that would send more waits. The first 64 of a command
+	// do not count, if they have up to a kibibyte. 0: 4 MiB.
 	MaxBytes int
 	// TotalBytes is the same for all sessions: none gets more than its share of it, but
 	// for one result, and above it the one that was left first is given up. 0: 256 MiB.

@@ -8,9 +8,9 @@ import (
 	"unsafe"
 )
 
-// sealedWriter writes through TLS without waiting, where that is certain: little, over a TCP
-// connection whose peer has taken all that was written before. The kernel takes a write as
-// long as its buffer, of 4 KiB at the least, is empty. One goroutine at a time.
+// sealedWriter writes through TLS without waiting: one record, over a TCP connection whose
+// peer has taken all that was written before. The kernel takes what fits into its buffer, of
+// 4 KiB at the least, which is empty then; should it lack memory, the write timeout holds.
 type sealedWriter struct {
 	nc     net.Conn
 	within time.Duration
@@ -19,8 +19,9 @@ type sealedWriter struct {
 	queued int32 // bytes that the kernel has, and the peer has not
 }
 
-// sealedAtOnce is how much a sealedWriter writes at once, in bytes, before it is encrypted.
-const sealedAtOnce = 4000
+// sealedAtOnce is how much a sealedWriter writes at once, in bytes, before it is encrypted:
+// crypto/tls makes one record of it, whose size depends on what has been sent before.
+const sealedAtOnce = 1100
 
 // newSealedWriter returns nil for what is not TLS over TCP.
 func newSealedWriter(nc net.Conn, within time.Duration) instantWriter {

@@ -246,7 +246,7 @@ const InputWindow = 8
 // AckAbove is the size in bytes above which a result is acknowledged at once.
 const AckAbove = 1 << 10
 
-// AckAfter is how many smaller results a client takes at most before it acknowledges them.
+// AckAfter is how many smaller results come at most before they are acknowledged.
 const AckAfter = 64
 
 // ServerSettings are the limits that a server announces to its clients.
