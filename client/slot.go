@@ -125,7 +125,9 @@ func (b *inbox) reset() {
 	for i := range b.items {
 		it := &b.items[i]
 		b.memory.give(it.held)
-		it.pieces.Release()
+		if it.pieces != nil {
+			it.pieces.Release()
+		}
 		*it = item{}
 	}
 	b.memory.give(b.held)
@@ -264,7 +266,9 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	}
 	result, err = s.link.client.decode(s.cmd, &s.body)
 	s.body.Release() // it is not the codec's any more
-	s.link.client.memory.pool.Put(owned)
+	if owned != nil {
+		s.link.client.memory.pool.Put(owned)
+	}
 	if err != nil {
 		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
 	}

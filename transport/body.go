@@ -96,12 +96,20 @@ func (b *Body) Replace(body []byte) {
 
 // Release empties the Body, and gives the memory of pieces up.
 func (b *Body) Release() {
-	b.pieces.Release()
-	b.b, b.pieces = nil, nil
+	b.b = nil
+	if b.pieces != nil {
+		b.pieces.Release()
+		b.pieces = nil
+	}
 }
 
 // Len returns how many bytes are left.
-func (b *Body) Len() int { return len(b.b) + b.pieces.Len() - len(b.pieces.first()) }
+func (b *Body) Len() int {
+	if b.pieces == nil {
+		return len(b.b)
+	}
+	return len(b.b) + b.pieces.Len() - len(b.pieces.first())
+}
 
 // Bytes returns all that is left, in one piece, and leaves nothing. It is the codec's
 // until Decode returns; then its memory is used for other bodies.
@@ -134,7 +142,7 @@ func (b *Body) more() bool {
 
 // Read reads up to len(p) bytes, of one piece; io.EOF at the end of the body.
 func (b *Body) Read(p []byte) (int, error) {
-	if !b.more() && len(p) > 0 {
+	if len(b.b) == 0 && !b.more() && len(p) > 0 {
 		return 0, io.EOF
 	}
 	n := copy(p, b.b)
