@@ -81,8 +81,8 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 	}
 }
 
-// taken counts a result that the owner has taken, and gives credit back when half of
-// the window was, or as many as the server must hear of.
+// taken counts a result that the owner has taken, and gives credit back when half of the
+// window was, or 64.
 func (s *slot[T]) taken(seq base.Seq) {
 	s.credit++
 	s.bytes += s.size

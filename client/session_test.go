@@ -488,7 +488,11 @@ func TestSmallResultsAreAcknowledged(t *testing.T) {
 		slot := p.expect(kindCommand).Slot
 		credit, most, seen, sent := uint64(64), uint64(0), uint64(0), uint64(0)
 		hear := func() {
-			switch f, _ := p.read(); f.Kind {
+			f, ok := p.read()
+			if !ok {
+				t.Fatal("the connection has ended")
+			}
+			switch f.Kind {
 			case wire.KindCredit:
 				n, err := wire.ParseCredit(f.Payload)
 				if err != nil {
@@ -518,6 +522,9 @@ func TestSmallResultsAreAcknowledged(t *testing.T) {
 		for most < 64+256 || seen+64 <= sent { // the window becomes 512
 			hear()
 			send()
+		}
+		for credit == sent {
+			hear()
 		}
 		p.answer(slot, 0)
 		if n := <-done; n != int(sent)+1 {

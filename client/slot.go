@@ -123,12 +123,11 @@ func (b *inbox) reset() {
 		return
 	}
 	for i := range b.items {
-		it := &b.items[i]
-		b.memory.give(it.held)
-		if it.pieces != nil {
+		if it := &b.items[i]; it.held > 0 || it.pieces != nil {
+			b.memory.give(it.held)
 			it.pieces.Release()
 		}
-		*it = item{}
+		b.items[i] = item{}
 	}
 	b.memory.give(b.held)
 	b.held = 0

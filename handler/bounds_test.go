@@ -93,12 +93,47 @@ func TestSmallResultsThatAreLeftDoNotCount(t *testing.T) {
 		if h.KeptBytes() == 0 {
 			t.Error("80 small results do not count")
 		}
-		v.send(1, 2, 1, "large")
+		v.send(1, 2, 1, "large") // which waits
+		settle()
 		v.ack(0, 64)
 		settle()
 		if n := h.KeptBytes(); n != 4000 {
 			t.Errorf("%d bytes are kept, want those of the large result", n)
 		}
+	})
+}
+
+// A small result that has waited for room while others before it were acknowledged is one of the
+// first then, and does not count.
+func TestASmallResultThatHasWaitedDoesNotCount(t *testing.T) {
+	withHost(t, commands{
+		"small": func(c call) error {
+			for range transport.AckAfter + 1 {
+				if err := c.send(strings.Repeat("x", 100)); err != nil {
+					return err
+				}
+			}
+			<-c.ctx.Done()
+			return nil
+		},
+		"large": func(c call) error { return c.last(strings.Repeat("y", 4000)) },
+	}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 4000 }, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(1, 1, 1, "large")
+		settle()
+		v.send(0, 2, 100, "small")
+		settle()
+		if n := h.KeptBytes(); n != 4000 {
+			t.Errorf("%d bytes are kept, want those of the large result", n)
+		}
+		v.ack(0, transport.AckAfter)
+		settle()
+		v.ack(1, 1)
+		settle()
+		if n := h.KeptBytes(); n != 0 {
+			t.Errorf("%d bytes count of one small result", n)
+		}
+		v.cancel(0)
 	})
 }
 

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"context"
 	"math"
 	"net"
 	"sync"
@@ -133,6 +134,7 @@ func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal 
 		x.letGoLocked()
 	}
 	x.mu.Unlock()
+	x.ctx.cancel(context.Canceled, errReturned) // of the command before: somebody may still hold it
 	copied := *refusal
 	x.end(m.Seq, &copied)
 }

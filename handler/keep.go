@@ -73,6 +73,10 @@ func (x *command[T]) keepResult(seq base.Seq, last bool) error {
 		x.session.bytes.give(item.counted)
 		return err
 	}
+	if item.counted > 0 && x.countedLocked(len(item.body)) == 0 { // an ack has come meanwhile
+		x.session.bytes.give(item.counted)
+		item.counted = 0
+	}
 	if !last && len(item.body) <= transport.LargeBody { // a Buffer does not write to the memory of a large one again
 		item.body = x.kept.copyBody(item.body)
 	}
@@ -261,11 +265,16 @@ func (x *command[T]) unseen() bool {
 // when more come, or by the next command on their slot, and waiting for that could be waiting
 // for ever. The number of slots bounds them.
 func (x *command[T]) countedSize(size int) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.countedLocked(size)
+}
+
+// countedLocked is countedSize for a caller that holds mu.
+func (x *command[T]) countedLocked(size int) int {
 	if size > transport.AckAbove {
 		return size
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	if x.kept.total-x.kept.released < transport.AckAfter {
 		return 0
 	}

@@ -257,3 +257,23 @@ func TestACtxThatIsAskedAsItIsTakenAgain(t *testing.T) {
 		t.Error("it is taken again though it was touched")
 	}
 }
+
+// A ctx that somebody has kept beyond its command ends, too, where the next command of its record
+// is refused.
+func TestTheCtxOfARefusedCommandHasEnded(t *testing.T) {
+	near, far := memnet.Pipe()
+	go io.Copy(io.Discard, near)
+	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+	defer conn.Fail(net.ErrClosed)
+	x := newCommand(newBareSession())
+	x.ctx.cancel(context.Canceled, nil)
+	if !x.recycle() {
+		t.Fatal("nobody holds on to it")
+	}
+	x.refuse(conn, &transport.Message{Seq: 2}, &base.Error{Outcome: base.Rejected, Code: base.ErrBusy})
+	select {
+	case <-x.ctx.Done():
+	default:
+		t.Error("it goes on")
+	}
+}

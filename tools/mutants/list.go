@@ -5,8 +5,9 @@ package main
 var mutants = []mutant{
 	{
 		"an acknowledgement is lost", "client/receive.go",
-		`flush, _ := conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})`,
-		`flush := false`,
+		`	flush, _ = conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
+`,
+		``,
 	},
 	{
 		"a slot is used again before its end has come", "client/slot.go",
