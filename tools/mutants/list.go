@@ -258,9 +258,10 @@ var mutants = []mutant{
 		"	s.link.client.memory.pool.Put(owned)\n	result, err = s.link.client.decode(s.cmd, &s.body)",
 	},
 	{
-		"credit grows in a session", "client/results.go",
-		`	if s.link.session == nil && 2*s.window`,
-		`	if 2*s.window`,
+		"a small result counts for ever", "handler/keep.go",
+		`			x.giveBack(*item)
+`,
+		``,
 	},
 	{
 		"a command that the server reads differently is sent", "codec/catalogue.go",
