@@ -20,8 +20,8 @@ const (
 // Results sends cmd when the loop over it begins, and yields its results as they
 // come; an error is the last pair. Leaving the loop early cancels the command.
 // While the loop's body is slow the server waits, by flow control, once 64
-// results are on their way, or up to 512 small ones. ctx and Conf.Timeout bound the whole loop. Each loop
-// over the same iterator sends the command anew.
+// results are on their way, or up to 512 small ones. ctx and Conf.Timeout bound
+// the whole loop. Each loop over the same iterator sends the command anew.
 func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base.Result, error] {
 	return func(yield func(base.Result, error) bool) {
 		k := call[T]{cmd: cmd, owner: waiting, credit: window}
