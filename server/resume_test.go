@@ -278,6 +278,7 @@ func TestBrokenLists(t *testing.T) {
 			r.expect("2: 1+")
 			r.number(wire.KindCredit, 2, 1)
 			r.expect("2: 2.")
+			r.number(wire.KindAck, 2, 1)
 			r.resume(saw(0, 1, 0, 1), saw(2, 3, 0, 1))
 		}, "has seen 0 results, of 1 to 2"},
 		"an ack for nothing":  {func(r *raw) { r.number(wire.KindAck, 9, 1) }, "where nothing was sent"},

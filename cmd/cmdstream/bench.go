@@ -150,8 +150,8 @@ func (c benchCommand) measure(ctx context.Context, clients []*client.Client[refl
 		case errors.Is(err, base.ErrDraining):
 			stop(fmt.Errorf("the load ended early: %s", remote.Text(err)))
 			return load.ErrOver
-		case one.Err() != nil && base.OutcomeOf(err) == base.NotSent:
-			return load.ErrOver
+		case base.OutcomeOf(err) == base.NotSent && (one.Err() != nil || errors.Is(err, base.ErrConnLost)):
+			return load.ErrOver // the client is about to end, if it has not
 		}
 		return err
 	}, &progress)
