@@ -105,15 +105,19 @@ func (x *command[T]) keepFailure(failure *base.Error, atOnce bool) told {
 
 // keep adds an item. The caller holds mu, and calls tell afterwards.
 func (x *command[T]) keep(item keptItem) told {
-	k := x.kept
+	x.kept.push(item)
+	x.kept.total++
+	return x.sendKept()
+}
+
+// push adds an item, in the place of those that are gone where there is no other.
+func (k *kept) push(item keptItem) {
 	if len(k.items) == cap(k.items) && k.gone > len(k.items)/2 {
 		n := copy(k.items, k.items[k.gone:])
 		clear(k.items[n:])
 		k.items, k.gone = k.items[:n], 0
 	}
 	k.items = append(k.items, item)
-	k.total++
-	return x.sendKept()
 }
 
 // dropUnsent drops the results that have not gone out yet: their command was given

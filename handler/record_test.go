@@ -277,3 +277,35 @@ func TestTheCtxOfARefusedCommandHasEnded(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
+
+// However many results a command sends, what is kept of them takes no more memory than what waits
+// to be acknowledged.
+func TestWhatIsKeptTakesThePlaceOfWhatIsGone(t *testing.T) {
+	const waiting = 100
+	s := newBareSession()
+	s.bytes.all = func(int) {}
+	x := newCommand(s)
+	x.kept = new(kept)
+	k := x.kept
+	for n := range 10_000 {
+		k.push(keptItem{body: []byte{byte(n), byte(n >> 8)}})
+		k.total, k.results, k.sent = n+1, n+1, n+1
+		k.acked = max(0, n+1-waiting)
+		x.release()
+		for i, item := range k.items[k.gone:] {
+			want := k.released + i
+			if item.body[0] != byte(want) || item.body[1] != byte(want>>8) {
+				t.Fatalf("after %d results, item %d is %v", n+1, want, item.body)
+			}
+		}
+		if left := len(k.items) - k.gone; left != min(n+1, waiting) {
+			t.Fatalf("after %d results %d are kept", n+1, left)
+		}
+	}
+	if cap(k.items) > 4*waiting {
+		t.Errorf("%d results have taken the memory of %d", waiting, cap(k.items))
+	}
+	if x.letGoLocked(); cap(k.items) > transport.AckAfter {
+		t.Errorf("a command that is over holds the memory of %d results", cap(k.items))
+	}
+}
