@@ -116,7 +116,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		}
 	}
 	if err != nil {
-		l.release(s)
+		s.unsent()
 		return nil, 0, l.refused(conn, &k.patience, "the command was not sent", err)
 	}
 	seq := s.begin()
@@ -147,7 +147,19 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) error {
 	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, s.link.client.moment(k.deadline), max(k.credit, 1)
 	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, s.link.client.moment(until)
 	s.inputs = k.inputs
+	if s.before = 0; s.got > s.acked {
+		s.before = s.got
+	}
+	s.got, s.acked = 0, 0
 	return nil
+}
+
+// unsent releases the slot, whose command was not sent after all.
+func (s *slot[T]) unsent() {
+	s.mu.Lock()
+	s.got, s.before = s.before, 0
+	s.mu.Unlock()
+	s.link.release(s)
 }
 
 // encodeMetadata encodes the metadata of a command for the wire of conn.
@@ -176,7 +188,7 @@ func (l *link[T]) refused(conn *transport.Conn, waiting *patience, message strin
 func (s *slot[T]) begin() base.Seq {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent = true
+	s.sent, s.before = true, 0
 	s.settled()
 	if s.ended || s.expired || len(s.in.items) > 0 {
 		s.signal()

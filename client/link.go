@@ -42,6 +42,7 @@ type link[T any] struct {
 	completed atomic.Bool // a command has ended well
 	replaced  atomic.Bool // the client was told to look for another
 	strays    int         // results and failures for no open command; of the reader
+	owing     owing[T]    // of the reader, too
 
 	_ [64]byte // what changes all the time is not in a cache line with what does not
 
@@ -209,7 +210,7 @@ func (l *link[T]) release(s *slot[T]) {
 	conn := s.conn
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
 	s.mayHaveRun = false
-	s.granted, s.got, s.acked = 0, 0, 0
+	s.granted = 0 // got and acked stay, for an ack may still be due
 	s.deadline, s.until, s.expired = 0, 0, false
 	s.final, s.ended, s.err, s.queued = false, false, nil, false
 	s.dropInputs()

@@ -87,23 +87,13 @@ func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 	}
 	flush := s.acknowledge(conn, m)
 	l.accept(conn, s, m)
+	if l.owing.bytes > transport.AckBytes {
+		flush = l.acknowledgeAll(conn) || flush
+	}
 	if flush {
 		conn.Flush(false)
 	}
 	return nil
-}
-
-// acknowledge tells the server of a session which results have come, where m, the last of
-// them, is large or many others are: it keeps them until then. The caller holds mu, and
-// flushes if flush is true.
-func (s *slot[T]) acknowledge(conn *transport.Conn, m *transport.Message) (flush bool) {
-	due := m.Size() > transport.AckAbove || m.Err != nil || s.got-s.acked >= transport.AckAfter
-	if !due || s.link.session == nil {
-		return false
-	}
-	s.acked = s.got
-	flush, _ = conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
-	return flush
 }
 
 // accept hands a result over to whom it concerns. The caller holds the slot's mu, and

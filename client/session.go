@@ -86,6 +86,7 @@ func (l *link[T]) tryResume(ctx context.Context) error {
 func (l *link[T]) attach(conn *transport.Conn) error {
 	table := *l.table.Load()
 	list := &transport.Message{Kind: transport.Resume, Last: true}
+	l.owing = owing[T]{}
 	for _, s := range table {
 		if state, open := s.list(); open {
 			list.Slots = append(list.Slots, state)
@@ -104,10 +105,11 @@ func (l *link[T]) attach(conn *transport.Conn) error {
 func (s *slot[T]) list() (state transport.SlotState, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.seen()
 	if s.seq.Load() == 0 || s.ended {
 		return state, false
 	}
-	s.standing, s.acked = listed, s.got
+	s.standing = listed
 	state = transport.SlotState{
 		Slot: s.index, Seq: s.number, Seen: s.got, Credit: s.granted - s.got, Canceled: s.canceled,
 	}

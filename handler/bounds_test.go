@@ -46,7 +46,8 @@ func TestACancelGivesBackWhatWasKept(t *testing.T) {
 	})
 }
 
-// Small results count once there are more of them than a client may take without a word.
+// Q5: of small results no more are kept than may be, and a command that has waited goes on after
+// an ack.
 func TestManySmallResultsAreBounded(t *testing.T) {
 	sent := 0
 	withHost(t, commands{"much": func(c call) error {
@@ -61,7 +62,7 @@ func TestManySmallResultsAreBounded(t *testing.T) {
 		v.resume()
 		v.send(0, 1, 1<<30, "much")
 		settle()
-		if most := transport.AckAfter + 100; sent < transport.AckAfter || sent > most || h.KeptBytes() > 100_000 {
+		if most := 2 * transport.AckBytes; sent < transport.AckAfter || h.KeptBytes() > most || h.KeptBytes() < most-1100 {
 			t.Errorf("%d results are kept, %d bytes of them are counted", sent, h.KeptBytes())
 		}
 		before := sent
@@ -73,9 +74,45 @@ func TestManySmallResultsAreBounded(t *testing.T) {
 	})
 }
 
-// What a client need not acknowledge holds up nobody: of small results that are kept the first
-// do not count, also where others went before them.
-func TestSmallResultsThatAreLeftDoNotCount(t *testing.T) {
+// Q5: nor are more of many commands that have one result each. They go on in turn.
+func TestSmallResultsOfManyCommandsAreBounded(t *testing.T) {
+	const n, size = 400, 1000
+	withHost(t, commands{"one": func(c call) error { return c.last(strings.Repeat("x", size)) }},
+		func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes, conf.MaxInFlight = 50_000, n }, func(t *testing.T, h *host) {
+			v := h.open(1)
+			answered := 0
+			take := func() {
+				settle()
+				for _, got := range v.take() {
+					if want := fmt.Sprintf("%d: %d bytes.", answered, size); got != want {
+						t.Fatalf("heard %q, want %q", got, want)
+					}
+					answered++
+				}
+				if kept := h.KeptBytes(); kept > 2*transport.AckBytes {
+					t.Fatalf("%d bytes are kept", kept)
+				}
+			}
+			for i := range n {
+				v.send(i, uint64(i)+1, 1, "one")
+				settle() // so that each waits before the next one does
+			}
+			take()
+			if most := 2 * transport.AckBytes / size; answered != most {
+				t.Errorf("%d are answered at first, want %d", answered, most)
+			}
+			for i := range n {
+				v.ack(i, 1)
+				take()
+			}
+			if answered != n || h.KeptBytes() != 0 {
+				t.Errorf("%d are answered, %d bytes are kept", answered, h.KeptBytes())
+			}
+		})
+}
+
+// What a client need not acknowledge at once holds up nobody who waits for what it must.
+func TestSmallResultsHoldUpNoLargeOne(t *testing.T) {
 	withHost(t, commands{
 		"small": func(c call) error {
 			for range 80 {
@@ -90,50 +127,71 @@ func TestSmallResultsThatAreLeftDoNotCount(t *testing.T) {
 		v := h.open(1)
 		v.send(0, 1, 80, "small")
 		settle()
-		if h.KeptBytes() == 0 {
-			t.Error("80 small results do not count")
+		if n := h.KeptBytes(); n != 100+79*(100+64) {
+			t.Errorf("80 small results count %d bytes", n)
 		}
-		v.send(1, 2, 1, "large") // which waits
+		v.take()
+		v.send(1, 2, 1, "large")
+		v.expect("1: 4000 bytes.")
+	})
+}
+
+// Who has waited longest goes first, also if it needs more than those after it: else a large
+// result could wait for as long as others send smaller ones.
+func TestWhoHasWaitedLongestGoesFirst(t *testing.T) {
+	withHost(t, commands{
+		"stream": func(c call) error {
+			for {
+				if err := c.send(strings.Repeat("x", 2000)); err != nil {
+					return err
+				}
+			}
+		},
+		"large": func(c call) error { return c.last(strings.Repeat("y", 4500)) },
+		"gone": func(c call) error {
+			return c.last(strings.Repeat("z", 3000))
+		},
+	}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 5000 }, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 2, "stream")
+		v.expect("0: 2000 bytes", "0: 2000 bytes")
+		v.send(1, 2, 1, "large")
 		settle()
-		v.ack(0, 64)
+		v.send(2, 3, 1, "gone")
 		settle()
+		v.credit(0, 100)
+		v.ack(0, 1)
+		v.expect() // there would be room for one more of the stream
+		v.cancel(2)
+		v.expect("2: unknown, canceled: the command was canceled while the server was running it")
+		v.ack(0, 2)
+		v.expect("1: 4500 bytes.")
+		v.ack(1, 1)
+		v.expect("0: 2000 bytes", "0: 2000 bytes")
+		v.cancel(1) // which has ended: it changes nothing
+		v.ack(0, 4)
+		v.expect("0: 2000 bytes", "0: 2000 bytes")
 		if n := h.KeptBytes(); n != 4000 {
-			t.Errorf("%d bytes are kept, want those of the large result", n)
+			t.Errorf("%d bytes are kept", n)
 		}
 	})
 }
 
-// A small result that has waited for room while others before it were acknowledged is one of the
-// first then, and does not count.
-func TestASmallResultThatHasWaitedDoesNotCount(t *testing.T) {
-	withHost(t, commands{
-		"small": func(c call) error {
-			for range transport.AckAfter + 1 {
-				if err := c.send(strings.Repeat("x", 100)); err != nil {
-					return err
-				}
-			}
-			<-c.ctx.Done()
-			return nil
-		},
-		"large": func(c call) error { return c.last(strings.Repeat("y", 4000)) },
-	}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 4000 }, func(t *testing.T, h *host) {
+// Whoever waits first, and does not want its room any more, makes way.
+func TestWhoIsGivenUpMakesWay(t *testing.T) {
+	big := func(n int) func(c call) error {
+		return func(c call) error { return c.last(strings.Repeat("y", n)) }
+	}
+	withHost(t, commands{"big 2000": big(2000), "big 2500": big(2500), "big 4500": big(4500)}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes = 5000 }, func(t *testing.T, h *host) {
 		v := h.open(1)
-		v.send(1, 1, 1, "large")
+		v.send(0, 1, 1, "big 2000")
+		v.expect("0: 2000 bytes.")
+		v.send(1, 2, 1, "big 4500")
 		settle()
-		v.send(0, 2, 100, "small")
-		settle()
-		if n := h.KeptBytes(); n != 4000 {
-			t.Errorf("%d bytes are kept, want those of the large result", n)
-		}
-		v.ack(0, transport.AckAfter)
-		settle()
-		v.ack(1, 1)
-		settle()
-		if n := h.KeptBytes(); n != 0 {
-			t.Errorf("%d bytes count of one small result", n)
-		}
-		v.cancel(0)
+		v.send(2, 3, 1, "big 2500")
+		v.expect()
+		v.cancel(1)
+		v.expect("1: unknown, canceled: the command was canceled while the server was running it", "2: 2500 bytes.")
 	})
 }
 

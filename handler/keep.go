@@ -2,7 +2,6 @@ package handler
 
 import (
 	"context"
-	"sync"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -20,7 +19,6 @@ type kept struct {
 	acked    int     // how many the client says to have seen
 	sent     int     // how many have gone over the link
 	sender   *sender // a goroutine that is sending them; nil: there is none
-	bytes    int     // of the session's budget
 }
 
 // sender is a goroutine that sends what is kept over a link.
@@ -35,12 +33,9 @@ type keptItem struct {
 	failure    *base.Error // nil: it is a result
 	last       bool
 	compressed bool
-	counted    int                // bytes of the session's budget
+	counted    int                // bytes of its budget
 	large      *transport.Message // the message, while it goes out by reference
 }
-
-// itemSize is about what a keptItem takes beside its body, in bytes.
-const itemSize = 64
 
 // arenaSize is how much memory small results get at once, in bytes.
 const arenaSize = 16 << 10
@@ -58,29 +53,25 @@ func (k *kept) copyBody(body []byte) []byte {
 	return k.arena[len(k.arena)-len(body):]
 }
 
-// keepResult keeps the result that is encoded, and sends it as far as that can be
-// done without waiting.
-func (x *command[T]) keepResult(seq base.Seq, last bool) error {
+// keepResult keeps the result that is encoded, the command's nth, and sends it as far as
+// that can be done without waiting.
+func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
 	item := keptItem{last: last}
 	item.body, item.compressed = x.encoded()
-	item.counted = x.countedSize(len(item.body))
-	if err := x.session.bytes.take(&x.ctx, x, seq, item.counted); err != nil {
+	budget, n := x.session.budget(&item), transport.AckCost(len(item.body), nth)
+	if err := budget.take(&x.ctx, x, seq, n); err != nil {
 		return err
 	}
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
-		x.session.bytes.give(item.counted)
+		budget.give(n)
 		return err
 	}
-	if item.counted > 0 && x.countedLocked(len(item.body)) == 0 { // an ack has come meanwhile
-		x.session.bytes.give(item.counted)
-		item.counted = 0
-	}
+	item.counted = n
 	if !last && len(item.body) <= transport.LargeBody { // a Buffer does not write to the memory of a large one again
 		item.body = x.kept.copyBody(item.body)
 	}
-	x.kept.bytes += item.counted
 	x.kept.results++
 	x.ended = last
 	if last {
@@ -139,7 +130,7 @@ func (x *command[T]) dropUnsent() {
 func (x *command[T]) dropLast() {
 	k := x.kept
 	n := len(k.items) - 1
-	x.giveBack(k.items[n])
+	x.giveBack(&k.items[n])
 	k.items[n], k.items = keptItem{}, k.items[:n]
 	k.trim()
 	k.total, k.results = k.total-1, k.results-1
@@ -214,22 +205,15 @@ func (x *command[T]) sendRest(self *sender, large *transport.Message) {
 	x.tell(t)
 }
 
-// release lets go of what the client says to have seen. Small results that are among the first
-// then do not count any more: see countedSize. The caller holds mu.
+// release lets go of what the client says to have seen. The caller holds mu.
 func (x *command[T]) release() {
 	k := x.kept
 	for upTo := min(k.acked, k.sent, k.results); k.released < upTo; k.released++ {
-		x.giveBack(k.items[k.gone])
+		x.giveBack(&k.items[k.gone])
 		k.items[k.gone] = keptItem{}
 		k.gone++
 	}
 	k.trim()
-	for i := range k.items[k.gone:min(k.gone+transport.AckAfter, len(k.items))] {
-		if item := &k.items[k.gone+i]; item.counted > 0 && len(item.body) <= transport.AckAbove {
-			x.giveBack(*item)
-			item.counted = 0
-		}
-	}
 }
 
 // trim begins items anew where nothing is left of them.
@@ -249,8 +233,10 @@ func (x *command[T]) letGo() {
 }
 
 func (x *command[T]) letGoLocked() {
-	x.session.bytes.give(x.kept.bytes)
 	items := x.kept.items
+	for i := range items {
+		x.giveBack(&items[i])
+	}
 	if clear(items); cap(items) > transport.AckAfter {
 		items = nil
 	}
@@ -264,101 +250,9 @@ func (x *command[T]) unseen() bool {
 	return len(x.kept.items) > 0
 }
 
-// countedSize is how much a result counts in the session's budget. The first small ones that
-// are kept do not, up to as many as may come before a client acknowledges them: it does so
-// when more come, or by the next command on their slot, and waiting for that could be waiting
-// for ever. The number of slots bounds them.
-func (x *command[T]) countedSize(size int) int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.countedLocked(size)
-}
-
-// countedLocked is countedSize for a caller that holds mu.
-func (x *command[T]) countedLocked(size int) int {
-	if size > transport.AckAbove {
-		return size
-	}
-	if x.kept.total-x.kept.released < transport.AckAfter {
-		return 0
-	}
-	return size + itemSize
-}
-
 // giveBack gives back what an item has counted. The caller holds mu.
-func (x *command[T]) giveBack(item keptItem) {
-	x.kept.bytes -= item.counted
-	x.session.bytes.give(item.counted)
-}
-
-// keeping is how many bytes of results a session keeps.
-type keeping struct {
-	limit func() int
-	all   func(n int) // counts for all sessions
-
-	mu     sync.Mutex // protects what follows
-	n      int
-	room   chan struct{} // closed when n has become less; nil: nobody waits
-	closed bool
-}
-
-// waiting is a command, as far as it has to do with waiting.
-type waiting interface {
-	check(seq base.Seq) error
-	pass()
-}
-
-// take waits until there is room for n bytes; something is always kept. The error is
-// the command's end.
-func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int) error {
-	for n > 0 {
-		limit := b.limit()
-		b.mu.Lock()
-		if b.n == 0 || b.closed || b.n+n <= limit {
-			b.n += n
-			b.mu.Unlock()
-			b.all(n)
-			return nil
-		}
-		if b.room == nil {
-			b.room = make(chan struct{})
-		}
-		room := b.room
-		b.mu.Unlock()
-		x.pass()
-		select {
-		case <-room:
-		case <-ctx.Done():
-		}
-		if err := x.check(seq); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *keeping) give(n int) {
-	if n == 0 {
-		return
-	}
-	b.mu.Lock()
-	b.n -= n
-	b.wake()
-	b.mu.Unlock()
-	b.all(-n)
-}
-
-// close lets all go on that wait: the session has ended.
-func (b *keeping) close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	b.wake()
-}
-
-func (b *keeping) wake() {
-	if b.room != nil {
-		close(b.room)
-		b.room = nil
+func (x *command[T]) giveBack(item *keptItem) {
+	if item.counted > 0 {
+		x.session.budget(item).give(item.counted)
 	}
 }

@@ -20,7 +20,8 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 		x.sendMu.Lock()
 	}
 	defer x.sendMu.Unlock()
-	if err := x.takeCredit(seq); err != nil {
+	nth, err := x.takeCredit(seq)
+	if err != nil {
 		return err
 	}
 	last, err := x.encode(result)
@@ -29,7 +30,7 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 		return err
 	}
 	if x.session.named {
-		return x.keepResult(seq, last)
+		return x.keepResult(seq, nth, last)
 	}
 	for {
 		err = x.send(seq, last)
@@ -43,20 +44,20 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 	}
 }
 
-// takeCredit waits until the client has given credit for a result.
-func (x *command[T]) takeCredit(seq base.Seq) error {
+// takeCredit waits until the client has given credit for a result, which is the nth.
+func (x *command[T]) takeCredit(seq base.Seq) (nth int, err error) {
 	for {
 		x.mu.Lock()
-		err := x.checkLocked(seq)
-		if err == nil && x.results < x.granted {
+		if err = x.checkLocked(seq); err == nil && x.results < x.granted {
 			x.results++
+			nth = x.results
 			x.mu.Unlock()
-			return nil
+			return nth, nil
 		}
 		t := x.turn
 		x.mu.Unlock()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		t.pass()
 		<-x.wake

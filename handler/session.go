@@ -42,7 +42,7 @@ type Session[T any] struct {
 	over   error       // why it has ended; nil: it has not
 	expiry *time.Timer // while it is without a connection
 
-	bytes keeping
+	small, large keeping // results up to transport.AckAbove, and above it
 }
 
 func newSession[T any](h *Handler[T], ctx context.Context, hello *transport.Hello) *Session[T] {
@@ -191,7 +191,8 @@ func (s *Session[T]) end(reason error) {
 			x.lose(reason)
 		}
 	}
-	s.bytes.close()
+	s.small.close()
+	s.large.close()
 }
 
 // lose ends the command with its session.

@@ -20,8 +20,9 @@ type SessionConf struct {
 	// Max is how many are kept so; one more costs the one that was left first.
 	Max int
 	// MaxBytes is how many bytes of results one session keeps until its client has
-	// acknowledged them; a command that would send more waits. The first 64 of a command
-	// do not count, if they have up to a kibibyte.
+	// acknowledged them, of those up to a kibibyte and of larger ones each; a command that
+	// would send more waits. Of the former there is room for 128 KiB in any case, of the
+	// latter for one.
 	MaxBytes int
 	// TotalBytes is the same for all: a session gets no more than its share of it.
 	// Above it, sessions without a connection are given up, the one that was left
@@ -60,7 +61,8 @@ func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal
 		return s, transport.OK, ""
 	}
 	s.named, s.id, s.epoch = true, hello.Session.ID, hello.Session.Epoch
-	s.bytes.limit, s.bytes.all = h.sessions.share, h.sessions.count
+	s.small = keeping{floor: smallFloor, limit: h.sessions.share, all: h.sessions.count}
+	s.large = keeping{limit: h.sessions.share, all: h.sessions.count}
 	h.sessions.mu.Lock()
 	defer h.sessions.mu.Unlock()
 	if h.sessions.byID[s.id] != nil {

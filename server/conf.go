@@ -141,11 +141,13 @@ type Sessions struct {
 	// 1024.
 	Max int
 	// MaxBytes is how many bytes of results are kept for one session until its client has
-	// acknowledged them; a command that would send more waits. The first 64 of a command
-	// do not count, if they have up to a kibibyte. 0: 4 MiB.
+	// acknowledged them; a command that would send more waits. Results up to a kibibyte and
+	// larger ones may be as many each; of the former there is room for 128 KiB in any case,
+	// of the latter for one. 0: 4 MiB.
 	MaxBytes int
-	// TotalBytes is the same for all sessions: none gets more than its share of it, but
-	// for one result, and above it the one that was left first is given up. 0: 256 MiB.
+	// TotalBytes is the same for all sessions: none gets more than its share of it, or what
+	// there is room for in any case, and above it the one that was left first is given up.
+	// 0: 256 MiB.
 	TotalBytes int
 	// ReceiveTimeout is Conf.ReceiveTimeout for clients with a session, where that is
 	// 0: a client that has gone without a word would be kept for ever. One that is

@@ -279,6 +279,7 @@ func TestBrokenLists(t *testing.T) {
 			r.number(wire.KindCredit, 2, 1)
 			r.expect("2: 2.")
 			r.number(wire.KindAck, 2, 1)
+			settle() // so that the cut does not overtake it
 			r.resume(saw(0, 1, 0, 1), saw(2, 3, 0, 1))
 		}, "has seen 0 results, of 1 to 2"},
 		"an ack for nothing":  {func(r *raw) { r.number(wire.KindAck, 9, 1) }, "where nothing was sent"},
@@ -359,7 +360,7 @@ func TestAServerKeepsNoMoreThanItWill(t *testing.T) {
 		r.command(1, 2, 100, "small")
 		r.expect("1: 1xxxxxxxxxx+", "1: 2xxxxxxxxxx+", "1: 3xxxxxxxxxx+", "1: 4xxxxxxxxxx.")
 		settle()
-		if s := h.Stats(); s.KeptBytes != 0 {
+		if s := h.Stats(); s.KeptBytes != 4*13+3*64 {
 			t.Errorf("got %+v", s)
 		}
 	})

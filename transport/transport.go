@@ -246,8 +246,21 @@ const InputWindow = 8
 // AckAbove is the size in bytes above which a result is acknowledged at once.
 const AckAbove = 1 << 10
 
-// AckAfter is how many smaller results come at most before they are acknowledged.
+// AckAfter is how many smaller results of a command come at most before they are acknowledged.
 const AckAfter = 64
+
+// AckBytes is how much the smaller results of a session count at most before they are
+// acknowledged, all commands together: docs/spec.md, Q2.
+const AckBytes = 64 << 10
+
+// AckCost is how much the nth result of a command counts. One that is small, and not the
+// first, takes more memory beside its body than its command does anyway.
+func AckCost(size, nth int) int {
+	if size <= AckAbove && nth > 1 {
+		size += 64
+	}
+	return size
+}
 
 // ServerSettings are the limits that a server announces to its clients.
 type ServerSettings struct {

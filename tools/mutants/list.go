@@ -258,10 +258,9 @@ var mutants = []mutant{
 		"	s.link.client.memory.pool.Put(owned)\n	result, err = s.link.client.decode(s.cmd, &s.body)",
 	},
 	{
-		"a small result counts for ever", "handler/keep.go",
-		`			x.giveBack(*item)
-`,
-		``,
+		"small results of many commands are not acknowledged", "client/receive.go",
+		`	if l.owing.bytes > transport.AckBytes {`,
+		`	if l.owing.bytes > transport.AckBytes<<20 {`,
 	},
 	{
 		"a command that the server reads differently is sent", "codec/catalogue.go",
