@@ -134,30 +134,6 @@ func tooEarly(m *transport.Message) error {
 	return transport.BrokenRule("a result, failure or credit came on slot %d, before the server had answered for it", m.Slot)
 }
 
-// put adds the result in m, and takes over the memory that was reserved for it. Of a
-// result for which there is none, it adds how it failed.
-func (b *inbox) put(m *transport.Message) {
-	it := item{last: m.Last, err: m.Err, compressed: m.Compressed}
-	switch {
-	case m.Err != nil:
-	case m.Value != nil:
-		it.value, _ = m.Value.(base.Result)
-	case m.Pieces != nil:
-		it.pieces, it.held = m.Pieces, m.Reserved
-	case len(b.bytes)+len(m.Body) <= keepInbox:
-		b.bytes = append(b.bytes, m.Body...)
-	case !b.memory.take(len(m.Body)):
-		it.err = b.memory.refusal(len(m.Body))
-	case len(m.Body) > keepInbox:
-		it.owned, it.held = append(b.memory.pool.Get(len(m.Body)), m.Body...), len(m.Body)
-	default:
-		b.held += len(m.Body)
-		b.bytes = append(b.bytes, m.Body...)
-	}
-	it.end = int32(len(b.bytes))
-	b.items = append(b.items, it)
-}
-
 // windowOfPlain is how many results of one command may wait to be taken where
 // the wire has no credit.
 const windowOfPlain = 64

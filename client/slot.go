@@ -97,60 +97,6 @@ const (
 	unseen                 // it has not: the command is to be sent again
 )
 
-// inbox holds results that have come and were not taken yet.
-type inbox struct {
-	memory *memory
-	bytes  []byte // the small bodies, one behind the other
-	held   int    // bytes of memory, where those are more than keepInbox
-	items  []item
-}
-
-// item is one result.
-type item struct {
-	last       bool
-	compressed bool              // the body is
-	end        int32             // in inbox.bytes
-	held       int               // bytes of memory that the body has
-	owned      []byte            // the body, where it is not in there
-	pieces     *transport.Pieces // or in pieces
-	value      base.Result       // the result, where the transport has decoded it
-	err        *base.Error       // why the result can't be taken
-}
-
-// isApart tells whether the body is not among inbox.bytes.
-func (it *item) isApart() bool { return it.owned != nil || it.pieces != nil || it.value != nil }
-
-func (b *inbox) reset() {
-	if len(b.items) == 0 && b.held == 0 {
-		return
-	}
-	for i := range b.items {
-		if it := &b.items[i]; it.held > 0 || it.pieces != nil {
-			b.memory.give(it.held)
-			it.pieces.Release()
-		}
-		b.items[i] = item{}
-	}
-	b.memory.give(b.held)
-	b.held = 0
-	b.bytes, b.items = b.bytes[:0], b.items[:0]
-}
-
-// clear empties the inbox, and gives its memory up if that is much.
-func (b *inbox) clear() {
-	b.reset()
-	if cap(b.bytes) > keepInbox {
-		b.bytes = nil
-	}
-	if cap(b.items) > window {
-		b.items = nil
-	}
-}
-
-// keepInbox is the capacity in bytes that a slot keeps between two commands, and up to
-// which what is in an inbox is not counted.
-const keepInbox = 4 << 10
-
 func newSlot[T any](l *link[T], index int) *slot[T] {
 	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1), window: window}
 	s.timer.Fire = s.expire

@@ -4,7 +4,7 @@ package main
 // was overlooked, a lock that was left too early, a case that was forgotten.
 var mutants = []mutant{
 	{
-		"an acknowledgement is lost", "client/receive.go",
+		"an acknowledgement is lost", "client/acknowledge.go",
 		`	flush, _ = conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
 `,
 		``,
