@@ -14,7 +14,7 @@ import (
 type keeping struct {
 	floor int // what there is room for in any case
 	limit func() int
-	all   func(n int) // counts for all sessions
+	all   func(n, beyond int) // counts for all sessions, also what is beyond their floors
 
 	mu     sync.Mutex // protects what follows
 	n      int
@@ -55,9 +55,9 @@ func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int) erro
 	}
 	b.mu.Lock()
 	if len(b.queue) == 0 && b.fits(n) {
-		b.n += n
+		beyond := b.add(n)
 		b.mu.Unlock()
-		b.all(n)
+		b.all(n, beyond)
 		return nil
 	}
 	k := &keeper{n, make(chan struct{})}
@@ -86,6 +86,13 @@ func (b *keeping) withdraw(k *keeper) {
 	b.give(given)
 }
 
+// add counts n bytes, and returns how much more is beyond the floor. The caller holds mu.
+func (b *keeping) add(n int) (beyond int) {
+	before := max(b.n-b.floor, 0)
+	b.n += n
+	return max(b.n-b.floor, 0) - before
+}
+
 func (b *keeping) fits(n int) bool {
 	return b.n == 0 || b.closed || b.n+n <= b.floor || b.n+n <= b.limit()
 }
@@ -93,25 +100,17 @@ func (b *keeping) fits(n int) bool {
 // give gives n bytes back, and lets those go on for which there is room then.
 func (b *keeping) give(n int) {
 	b.mu.Lock()
-	b.n -= n
-	n = -n + b.admit()
-	b.mu.Unlock()
-	if n != 0 {
-		b.all(n)
-	}
-}
-
-// admit lets those go on for which there is room, and returns how much they have taken. The
-// caller holds mu.
-func (b *keeping) admit() (taken int) {
+	beyond := b.add(-n)
+	n = -n
 	for len(b.queue) > 0 && b.fits(b.queue[0].n) {
 		k := b.queue[0]
-		b.n += k.n
-		taken += k.n
+		beyond += b.add(k.n)
+		n += k.n
 		close(k.ready)
 		b.queue[0], b.queue = nil, b.queue[1:]
 	}
-	return taken
+	b.mu.Unlock()
+	b.all(n, beyond)
 }
 
 // close lets all go on that wait: the session has ended.

@@ -283,7 +283,7 @@ func TestTheCtxOfARefusedCommandHasEnded(t *testing.T) {
 func TestWhatIsKeptTakesThePlaceOfWhatIsGone(t *testing.T) {
 	const waiting = 100
 	s := newBareSession()
-	s.small.all = func(int) {}
+	s.small.all = func(int, int) {}
 	x := newCommand(s)
 	x.kept = new(kept)
 	k := x.kept

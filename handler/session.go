@@ -191,8 +191,10 @@ func (s *Session[T]) end(reason error) {
 			x.lose(reason)
 		}
 	}
-	s.small.close()
-	s.large.close()
+	if s.named {
+		s.small.close()
+		s.large.close()
+	}
 }
 
 // lose ends the command with its session.

@@ -24,7 +24,8 @@ type SessionConf struct {
 	// would send more waits. Of the former there is room for 128 KiB in any case, of the
 	// latter for one.
 	MaxBytes int
-	// TotalBytes is the same for all: a session gets no more than its share of it.
+	// TotalBytes is the same for all, the 128 KiB of each apart: a session gets no more than
+	// its share of it.
 	// Above it, sessions without a connection are given up, the one that was left
 	// first at first.
 	TotalBytes int
@@ -35,6 +36,7 @@ type sessions[T any] struct {
 	conf     SessionConf
 	counters *Counters
 	bytes    atomic.Int64 // that all of them keep
+	beyond   atomic.Int64 // of these, what is beyond the floor of each
 	held     atomic.Int64 // how many there are
 
 	mu       sync.Mutex // protects what follows; taken inside a session's life
@@ -226,7 +228,7 @@ func (all *sessions[T]) surplus() (s *Session[T], why string) {
 	switch {
 	case len(all.detached) > all.conf.Max:
 		return all.detached[0], "the server keeps no more than " + strconv.Itoa(all.conf.Max) + " sessions without a connection"
-	case len(all.detached) > 0 && all.bytes.Load() > int64(all.conf.TotalBytes):
+	case len(all.detached) > 0 && all.beyond.Load() > int64(all.conf.TotalBytes):
 		return all.detached[0], "the server keeps no more results for sessions without a connection"
 	}
 	return nil, ""
@@ -291,8 +293,9 @@ func (all *sessions[T]) why(id transport.SessionID) string {
 }
 
 // count counts bytes that are kept, and gives sessions up where they are too many.
-func (all *sessions[T]) count(n int) {
-	if all.bytes.Add(int64(n)) <= int64(all.conf.TotalBytes) || n <= 0 {
+func (all *sessions[T]) count(n, beyond int) {
+	all.bytes.Add(int64(n))
+	if beyond == 0 || all.beyond.Add(int64(beyond)) <= int64(all.conf.TotalBytes) || beyond < 0 {
 		return
 	}
 	all.mu.Lock()
@@ -303,7 +306,7 @@ func (all *sessions[T]) count(n int) {
 // share is how many bytes one session may keep: MaxBytes, or its share of TotalBytes, or
 // nothing more where others have taken it.
 func (all *sessions[T]) share() int {
-	if all.bytes.Load() >= int64(all.conf.TotalBytes) {
+	if all.beyond.Load() >= int64(all.conf.TotalBytes) {
 		return 0
 	}
 	return min(all.conf.MaxBytes, all.conf.TotalBytes/max(int(all.held.Load()), 1))

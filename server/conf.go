@@ -145,9 +145,9 @@ type Sessions struct {
 	// larger ones may be as many each; of the former there is room for 128 KiB in any case,
 	// of the latter for one. 0: 4 MiB.
 	MaxBytes int
-	// TotalBytes is the same for all sessions: none gets more than its share of it, or what
-	// there is room for in any case, and above it the one that was left first is given up.
-	// 0: 256 MiB.
+	// TotalBytes is the same for all sessions, the 128 KiB of each apart: none gets more than
+	// its share of it, but for one result, and above it the one that was left first is given
+	// up. 0: 256 MiB.
 	TotalBytes int
 	// ReceiveTimeout is Conf.ReceiveTimeout for clients with a session, where that is
 	// 0: a client that has gone without a word would be kept for ever. One that is

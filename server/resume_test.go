@@ -409,6 +409,24 @@ func TestAllSessionsTogetherAreBounded(t *testing.T) {
 	})
 }
 
+// What each session has room for in any case is apart from that.
+func TestLittleIsKeptForEachSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{Sessions: server.Sessions{TotalBytes: 1}}, commands{"small": numbers(1, 1000)})
+		for i := range byte(5) {
+			r := &raw{h: h, session: wire.Session{ID: wire.SessionID{i + 1}, Epoch: 1}}
+			r.connect(wire.StatusOK)
+			r.command(0, 1, 1, "small")
+			r.next()
+			r.nc.Close()
+			settle()
+		}
+		if s := h.Stats(); s.SessionsEvicted != 0 || s.DetachedSessions != 5 || s.KeptBytes != 5*1003 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
 // Large results go out by reference; after a cut they are whole again.
 func TestLargeResultsComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
