@@ -3,10 +3,14 @@ package client
 import "github.com/cmdstream/cmdstream/transport"
 
 // owing is what the server of a session may keep, since the client has not acknowledged it:
-// docs/spec.md, Q2. It is of who reads.
+// docs/spec.md, Q2. It comes in turns, of half of what may be owed each; what is left of a
+// turn at the end of the next one is acknowledged. Most is not: it was, by the next command on
+// its slot. It is of who reads.
 type owing[T any] struct {
-	bytes int        // of the small results that have come, by transport.AckCost
-	slots []*slot[T] // whose they are
+	turn       uint
+	bytes      int        // of the small results that have come in this turn, by transport.AckCost
+	young, old []*slot[T] // with results that came in this turn, and before it
+	message    transport.Message
 }
 
 // acknowledge tells the server of a session which results have come, where m, the last of
@@ -21,36 +25,43 @@ func (s *slot[T]) acknowledge(conn *transport.Conn, m *transport.Message) (flush
 		return s.appendAck(conn)
 	}
 	l.owing.bytes += transport.AckCost(m.Size(), s.got)
+	if s.got == s.acked+1 {
+		s.turn = l.owing.turn
+	}
 	if !s.owed {
 		s.owed = true
-		l.owing.slots = append(l.owing.slots, s)
+		l.owing.young = append(l.owing.young, s)
 	}
 	return false
 }
 
 func (s *slot[T]) appendAck(conn *transport.Conn) (flush bool) {
 	s.acked = s.got
-	flush, _ = conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
+	m := &s.link.owing.message
+	*m = transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got}
+	flush, _ = conn.Append(m)
 	return flush
 }
 
-// acknowledgeAll acknowledges all that has come and is not acknowledged yet.
-func (l *link[T]) acknowledgeAll(conn *transport.Conn) (flush bool) {
-	slots := l.owing.slots
-	l.owing.bytes, l.owing.slots = 0, slots[:0]
-	for _, s := range slots {
+// acknowledgeOld begins a new turn, and acknowledges what has come before the one that ends.
+func (l *link[T]) acknowledgeOld(conn *transport.Conn) (flush bool) {
+	o := &l.owing
+	next := o.young
+	for _, s := range o.old {
 		s.mu.Lock()
 		switch {
-		case s.got > s.acked:
+		case s.got > s.acked && s.turn != o.turn:
 			flush = s.appendAck(conn) || flush
 			s.owed = false
-		case s.before > 0: // if the next command is sent, that is the ack
-			l.owing.slots = append(l.owing.slots, s)
+		case s.got > s.acked, s.before > 0: // if the next command is sent, that is the ack
+			next = append(next, s)
 		default:
 			s.owed = false
 		}
 		s.mu.Unlock()
 	}
+	o.bytes, o.young, o.old = 0, o.old[:0], next
+	o.turn++
 	return flush
 }
 

@@ -87,8 +87,8 @@ func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 	}
 	flush := s.acknowledge(conn, m)
 	l.accept(conn, s, m)
-	if l.owing.bytes > transport.AckBytes {
-		flush = l.acknowledgeAll(conn) || flush
+	if l.owing.bytes > transport.AckBytes/2 {
+		flush = l.acknowledgeOld(conn) || flush
 	}
 	if flush {
 		conn.Flush(false)

@@ -65,6 +65,7 @@ type slot[T any] struct {
 	acked     int           // of these, in a session, the server knows
 	before    int           // what got was of the command before, of which it does not know all, until this one is sent
 	owed      bool          // the slot is in the link's owing
+	turn      uint          // of owing, in which the first result has come that is not acknowledged
 	cmd       base.Cmd[T]
 	results   chan<- base.AsyncResult // of Send
 	until     moment                  // the command's deadline, by ctx or by Conf.Timeout

@@ -77,8 +77,11 @@ func TestManySmallResultsAreBounded(t *testing.T) {
 // Q5: nor are more of many commands that have one result each. They go on in turn.
 func TestSmallResultsOfManyCommandsAreBounded(t *testing.T) {
 	const n, size = 400, 1000
-	withHost(t, commands{"one": func(c call) error { return c.last(strings.Repeat("x", size)) }},
-		func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes, conf.MaxInFlight = 50_000, n }, func(t *testing.T, h *host) {
+	withHost(t, commands{
+		"one":  func(c call) error { return c.last(strings.Repeat("x", size)) },
+		"tiny": func(c call) error { return c.last("x") },
+	},
+		func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes, conf.MaxInFlight = 50_000, n+1 }, func(t *testing.T, h *host) {
 			v := h.open(1)
 			answered := 0
 			take := func() {
@@ -97,14 +100,25 @@ func TestSmallResultsOfManyCommandsAreBounded(t *testing.T) {
 				v.send(i, uint64(i)+1, 1, "one")
 				settle() // so that each waits before the next one does
 			}
+			v.send(n, n+1, 1, "tiny") // for which there would be room
 			take()
 			if most := 2 * transport.AckBytes / size; answered != most {
 				t.Errorf("%d are answered at first, want %d", answered, most)
 			}
-			for i := range n {
+			for i := range n - 1 {
 				v.ack(i, 1)
-				take()
+				if answered+1 < n {
+					take()
+				}
 			}
+			settle()
+			if got := v.take(); len(got) != 2 || got[1] != fmt.Sprintf("%d: x.", n) {
+				t.Errorf("heard %q at the end", got)
+			}
+			v.ack(n-1, 1)
+			v.ack(n, 1)
+			answered++
+			settle()
 			if answered != n || h.KeptBytes() != 0 {
 				t.Errorf("%d are answered, %d bytes are kept", answered, h.KeptBytes())
 			}

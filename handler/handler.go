@@ -142,7 +142,7 @@ func (h *Handler[T]) Queued() int { return int(h.admitted.waiting.Load()) }
 func (h *Handler[T]) Bytes() int { return int(h.memory.used.Load()) }
 
 // KeptBytes returns how many bytes of results are kept for sessions.
-func (h *Handler[T]) KeptBytes() int { return int(h.sessions.bytes.Load()) }
+func (h *Handler[T]) KeptBytes() int { return h.sessions.kept() }
 
 // SessionCount returns how many sessions there are, and how many of them are without a
 // connection.

@@ -33,7 +33,7 @@ type keptItem struct {
 	failure    *base.Error // nil: it is a result
 	last       bool
 	compressed bool
-	counted    int                // bytes of its budget
+	counted    int64              // bytes of its budget
 	large      *transport.Message // the message, while it goes out by reference
 }
 
@@ -58,7 +58,7 @@ func (k *kept) copyBody(body []byte) []byte {
 func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
 	item := keptItem{last: last}
 	item.body, item.compressed = x.encoded()
-	budget, n := x.session.budget(&item), transport.AckCost(len(item.body), nth)
+	budget, n := x.session.budget(&item), int64(transport.AckCost(len(item.body), nth))
 	if err := budget.take(&x.ctx, x, seq, n); err != nil {
 		return err
 	}

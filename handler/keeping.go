@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -12,19 +13,21 @@ import (
 
 // keeping is how many bytes of results a session keeps.
 type keeping struct {
-	floor int // what there is room for in any case
-	limit func() int
-	all   func(n, beyond int) // counts for all sessions, also what is beyond their floors
+	floor  int64 // what there is room for in any case
+	limit  func() int
+	beyond func(n int64) // counts, for all sessions, what is beyond the floor of each
+
+	n       atomic.Int64
+	waiting atomic.Bool // queue is not empty, or about to be
 
 	mu     sync.Mutex // protects what follows
-	n      int
-	queue  []*keeper // the one that has waited longest is the first
+	queue  []*keeper  // the one that has waited longest is the first
 	closed bool
 }
 
 // keeper waits for room for n bytes.
 type keeper struct {
-	n     int
+	n     int64
 	ready chan struct{} // closed once it has that
 }
 
@@ -49,20 +52,14 @@ func (s *Session[T]) budget(item *keptItem) *keeping {
 
 // take waits until there is room for n bytes, in turn; something is always kept. The error
 // is the command's end.
-func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int) error {
-	if n == 0 {
+func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int64) error {
+	if n == 0 || b.hasRoom(n) {
 		return nil
 	}
-	b.mu.Lock()
-	if len(b.queue) == 0 && b.fits(n) {
-		beyond := b.add(n)
-		b.mu.Unlock()
-		b.all(n, beyond)
+	k := b.enter(n)
+	if k == nil {
 		return nil
 	}
-	k := &keeper{n, make(chan struct{})}
-	b.queue = append(b.queue, k)
-	b.mu.Unlock()
 	x.pass()
 	select {
 	case <-k.ready:
@@ -73,50 +70,95 @@ func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int) erro
 	}
 }
 
-// withdraw is for a keeper that does not want its room any more.
-func (b *keeping) withdraw(k *keeper) {
-	b.mu.Lock()
-	given := 0
-	if i := slices.Index(b.queue, k); i >= 0 {
-		b.queue = slices.Delete(b.queue, i, i+1)
-	} else {
-		given = k.n
+// hasRoom takes n bytes where the floor has room for them, and nobody waits.
+func (b *keeping) hasRoom(n int64) bool {
+	for !b.waiting.Load() {
+		kept := b.n.Load()
+		if kept+n > b.floor {
+			break
+		}
+		if b.n.CompareAndSwap(kept, kept+n) {
+			return true
+		}
 	}
-	b.mu.Unlock()
-	b.give(given)
+	return false
 }
 
-// add counts n bytes, and returns how much more is beyond the floor. The caller holds mu.
-func (b *keeping) add(n int) (beyond int) {
-	before := max(b.n-b.floor, 0)
-	b.n += n
-	return max(b.n-b.floor, 0) - before
+// enter takes n bytes, and returns nil, or a place in the queue.
+func (b *keeping) enter(n int64) *keeper {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := &keeper{n, make(chan struct{})}
+	b.queue = append(b.queue, k)
+	b.waiting.Store(true)
+	b.admit()
+	select {
+	case <-k.ready:
+		return nil
+	default:
+		return k
+	}
 }
 
-func (b *keeping) fits(n int) bool {
-	return b.n == 0 || b.closed || b.n+n <= b.floor || b.n+n <= b.limit()
+// admit lets those go on for which there is room. The caller holds mu.
+func (b *keeping) admit() {
+	for len(b.queue) > 0 && b.tryTake(b.queue[0].n) {
+		close(b.queue[0].ready)
+		b.queue[0], b.queue = nil, b.queue[1:]
+	}
+	b.waiting.Store(len(b.queue) > 0)
+}
+
+// tryTake takes n bytes where there is room for them.
+func (b *keeping) tryTake(n int64) bool {
+	for {
+		kept := b.n.Load()
+		if kept > 0 && !b.closed && kept+n > b.floor && kept+n > int64(b.limit()) {
+			return false
+		}
+		if b.n.CompareAndSwap(kept, kept+n) {
+			b.count(kept, kept+n)
+			return true
+		}
+	}
+}
+
+// count counts what is beyond the floor, for all sessions.
+func (b *keeping) count(before, after int64) {
+	if more := max(after-b.floor, 0) - max(before-b.floor, 0); more != 0 {
+		b.beyond(more)
+	}
 }
 
 // give gives n bytes back, and lets those go on for which there is room then.
-func (b *keeping) give(n int) {
+func (b *keeping) give(n int64) {
+	after := b.n.Add(-n)
+	b.count(after+n, after)
+	if b.waiting.Load() {
+		b.mu.Lock()
+		b.admit()
+		b.mu.Unlock()
+	}
+}
+
+// withdraw is for a keeper that does not want its room any more.
+func (b *keeping) withdraw(k *keeper) {
 	b.mu.Lock()
-	beyond := b.add(-n)
-	n = -n
-	for len(b.queue) > 0 && b.fits(b.queue[0].n) {
-		k := b.queue[0]
-		beyond += b.add(k.n)
-		n += k.n
-		close(k.ready)
-		b.queue[0], b.queue = nil, b.queue[1:]
+	i := slices.Index(b.queue, k)
+	if i >= 0 {
+		b.queue = slices.Delete(b.queue, i, i+1)
+		b.admit()
 	}
 	b.mu.Unlock()
-	b.all(n, beyond)
+	if i < 0 { // it has got it
+		b.give(k.n)
+	}
 }
 
 // close lets all go on that wait: the session has ended.
 func (b *keeping) close() {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.closed = true
-	b.mu.Unlock()
-	b.give(0)
+	b.admit()
 }

@@ -283,7 +283,6 @@ func TestTheCtxOfARefusedCommandHasEnded(t *testing.T) {
 func TestWhatIsKeptTakesThePlaceOfWhatIsGone(t *testing.T) {
 	const waiting = 100
 	s := newBareSession()
-	s.small.all = func(int, int) {}
 	x := newCommand(s)
 	x.kept = new(kept)
 	k := x.kept

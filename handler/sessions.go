@@ -35,8 +35,7 @@ type SessionConf struct {
 type sessions[T any] struct {
 	conf     SessionConf
 	counters *Counters
-	bytes    atomic.Int64 // that all of them keep
-	beyond   atomic.Int64 // of these, what is beyond the floor of each
+	beyond   atomic.Int64 // bytes that all of them keep beyond the floor of each
 	held     atomic.Int64 // how many there are
 
 	mu       sync.Mutex // protects what follows; taken inside a session's life
@@ -63,8 +62,9 @@ func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal
 		return s, transport.OK, ""
 	}
 	s.named, s.id, s.epoch = true, hello.Session.ID, hello.Session.Epoch
-	s.small = keeping{floor: smallFloor, limit: h.sessions.share, all: h.sessions.count}
-	s.large = keeping{limit: h.sessions.share, all: h.sessions.count}
+	for b, floor := range map[*keeping]int64{&s.small: smallFloor, &s.large: 0} {
+		b.floor, b.limit, b.beyond = floor, h.sessions.share, h.sessions.count
+	}
 	h.sessions.mu.Lock()
 	defer h.sessions.mu.Unlock()
 	if h.sessions.byID[s.id] != nil {
@@ -292,10 +292,9 @@ func (all *sessions[T]) why(id transport.SessionID) string {
 	return "the server has been restarted since, or is another one"
 }
 
-// count counts bytes that are kept, and gives sessions up where they are too many.
-func (all *sessions[T]) count(n, beyond int) {
-	all.bytes.Add(int64(n))
-	if beyond == 0 || all.beyond.Add(int64(beyond)) <= int64(all.conf.TotalBytes) || beyond < 0 {
+// count counts bytes that are kept beyond the floors, and gives sessions up where they are too many.
+func (all *sessions[T]) count(n int64) {
+	if all.beyond.Add(n) <= int64(all.conf.TotalBytes) || n < 0 {
 		return
 	}
 	all.mu.Lock()
@@ -317,6 +316,16 @@ func (all *sessions[T]) exist() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	return len(all.byID) > 0
+}
+
+// kept returns how many bytes of results they keep.
+func (all *sessions[T]) kept() (n int) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for _, s := range all.byID {
+		n += int(s.small.n.Load() + s.large.n.Load())
+	}
+	return n
 }
 
 // number returns how many sessions there are, and how many are without a connection.

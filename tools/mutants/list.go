@@ -259,7 +259,7 @@ var mutants = []mutant{
 	},
 	{
 		"small results of many commands are not acknowledged", "client/receive.go",
-		`	if l.owing.bytes > transport.AckBytes {`,
+		`	if l.owing.bytes > transport.AckBytes/2 {`,
 		`	if l.owing.bytes > transport.AckBytes<<20 {`,
 	},
 	{
