@@ -46,22 +46,14 @@ type Format struct {
 // Append appends v as JSON to dst, with no newline behind it. With an error,
 // which is one of encoding/json, it returns dst as it was.
 func (f Format) Append(dst []byte, v any) ([]byte, error) {
-	out := appendWriter{dst}
-	encoder := json.NewEncoder(&out)
-	// Nobody embeds these bytes in a web page, and a "<" costs six otherwise.
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
+	e := encoders.Get().(*encoder)
+	e.dst = dst
+	if err := e.json.Encode(v); err != nil {
 		return dst, err
 	}
-	return bytes.TrimSuffix(out.bytes, []byte{'\n'}), nil
-}
-
-// appendWriter spares the copy that json.Marshal returns.
-type appendWriter struct{ bytes []byte }
-
-func (w *appendWriter) Write(p []byte) (int, error) {
-	w.bytes = append(w.bytes, p...)
-	return len(p), nil
+	dst, e.dst = bytes.TrimSuffix(e.dst, []byte{'\n'}), nil
+	encoders.Put(e)
+	return dst, nil
 }
 
 // Unmarshal sets what v points to from data, which must be one JSON value and
@@ -76,7 +68,10 @@ func (f Format) Unmarshal(data []byte, v any) error {
 		return fmt.Errorf("json: arrays and objects are nested deeper than %d", limit)
 	}
 	if !f.DisallowUnknownFields {
-		return json.Unmarshal(data, v)
+		if len(data) <= maxReused && decodes(data, v) {
+			return nil
+		}
+		return json.Unmarshal(data, v) // which tells what is wrong better
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
