@@ -82,6 +82,9 @@ func (r *run) at(callers []systems.Caller) error {
 	return nil
 }
 
+// idleFor is how long connections have done nothing, when their memory is counted.
+const idleFor = 3 * time.Second
+
 // idle finds what memory connections hold that do nothing.
 func (r *run) idle() (sample, error) {
 	server, err := r.host.ask(askSettle)
@@ -100,6 +103,7 @@ func (r *run) idle() (sample, error) {
 	if err := r.once(callers); err != nil {
 		return nil, err
 	}
+	time.Sleep(idleFor)
 	serverAfter, err := r.host.ask(askSettle)
 	if err != nil {
 		return nil, err

@@ -161,7 +161,7 @@ func (h *Handler[T]) Waiting() bool { return h.sessions.open() }
 // Close stops the Handler's timers. Its connections have ended before.
 func (h *Handler[T]) Close() {
 	h.wheel.Close()
-	h.watchdog.timer.Stop()
+	h.watchdog.stop()
 }
 
 // Decode is for transports that decode themselves. A panic of the codec is an

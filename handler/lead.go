@@ -1,9 +1,7 @@
 package handler
 
 import (
-	"reflect"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +30,7 @@ const (
 	switchCost = 2 * time.Microsecond   // of a command that is handed over, roughly: as much is no debt
 	stopDebt   = 3 * time.Millisecond   // of a leader that had to be stopped
 	yieldEvery = 5 * time.Millisecond   // less than the runtime's 10 ms
+	restAfter  = time.Second            // after a command, without another one
 )
 
 // role is a connection's reading role. All but busy, watched and missed is the
@@ -47,6 +46,7 @@ type role struct {
 	busy    atomic.Int64
 	watched atomic.Bool // by the watchdog
 	missed  int         // how often the watchdog has found the leader to run nothing; under its mu
+	listed  atomic.Bool // the watchdog will have it rest
 
 	clock   int64         // the last time that is known
 	debt    time.Duration // spent on commands, beyond switchCost for each
@@ -87,9 +87,16 @@ func (c *Conn[T]) lead() {
 	defer func() { current.pass() }() // where a command has ended this goroutine
 	for {
 		c.yield()
+		if c.conn.Sleep() {
+			c.rest()
+			return
+		}
 		if err := c.conn.Read(&c.message); err != nil {
 			c.lost(err)
 			return
+		}
+		if !c.listed.Load() {
+			c.handler.watchdog.list(&c.role)
 		}
 		x, err := c.receive(&c.message)
 		switch {
@@ -165,141 +172,10 @@ func (c *Conn[T]) begin() turn {
 	return t
 }
 
-// watchdog ends the turns that take too long. It looks only while there are some.
-type watchdog struct {
-	start time.Time
-	timer *time.Timer
-
-	mu    sync.Mutex // protects what follows
-	roles []*role
-	long  []turn
-}
-
-func newWatchdog() *watchdog {
-	w := &watchdog{start: time.Now()}
-	w.timer = time.AfterFunc(time.Hour, w.look)
-	w.timer.Stop()
-	return w
-}
-
-func (w *watchdog) now() int64               { return int64(time.Since(w.start)) }
-func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.start)) }
-
-// watch has a role looked at, until it runs nothing for a while.
-func (w *watchdog) watch(r *role) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if r.watched.Load() {
-		return
-	}
-	r.watched.Store(true)
-	r.missed = 0
-	w.roles = append(w.roles, r)
-	if len(w.roles) == 1 {
-		w.timer.Reset(lookEvery)
-	}
-}
-
-// look is called by the timer.
-func (w *watchdog) look() {
-	w.mu.Lock()
-	now := w.now()
-	kept := w.roles[:0]
-	for _, r := range w.roles {
-		began := r.busy.Load()
-		if began == 0 {
-			r.missed++
-		} else if r.missed = 0; now-began >= int64(tooLong) {
-			w.long = append(w.long, turn{r, began})
-		}
-		if r.missed > 3 {
-			r.watched.Store(false)
-			if r.busy.Load() == 0 { // else it has begun just now, and counts on being watched
-				continue
-			}
-			r.watched.Store(true)
-			r.missed = 0
-		}
-		kept = append(kept, r)
-	}
-	clear(w.roles[len(kept):])
-	w.roles = kept
-	if len(kept) > 0 {
-		w.timer.Reset(lookEvery)
-	}
-	for _, t := range w.long {
-		if t.end() {
-			t.role.owe(stopDebt)
-			t.role.follow()
-		}
-	}
-	clear(w.long)
-	w.long = w.long[:0]
-	w.mu.Unlock()
-}
-
-// paces knows the types of commands that take long.
-type paces struct {
-	known atomic.Int64 // how many there are in types
-	types sync.Map     // from reflect.Type to *pace
-}
-
-// pace is how long commands of one type take. What two goroutines count at once may be
-// lost: it does no harm.
-type pace struct {
-	average atomic.Int64 // of those that a leader has run, in nanoseconds: a moving average
-	apart   atomic.Int64 // the type is slow until so many in a row have not been tooLong
-}
-
-// provenAfter is how many commands of a slow type must be quick before a leader runs one
-// again.
-const provenAfter = 256
-
-// slow returns the pace of a command's type, if that is slow; else nil.
-func (p *paces) slow(cmd any) *pace {
-	if p.known.Load() == 0 {
-		return nil
-	}
-	if v, ok := p.types.Load(reflect.TypeOf(cmd)); ok && v.(*pace).apart.Load() > 0 {
-		return v.(*pace)
-	}
-	return nil
-}
-
-// ranApart notes how long a command of a slow type has taken.
-func (p *pace) ranApart(took time.Duration) {
-	if took < tooLong {
-		p.apart.Add(-1)
-	} else {
-		p.apart.Store(provenAfter)
-	}
-}
-
-// ran notes how long a command has taken that a leader ran; stopped says that it took
-// so long that another has become the leader.
-func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
-	if took <= quick && p.known.Load() == 0 {
-		return
-	}
-	key := reflect.TypeOf(cmd)
-	v, ok := p.types.Load(key)
-	if !ok {
-		if took <= quick {
-			return
-		}
-		if v, ok = p.types.LoadOrStore(key, new(pace)); !ok {
-			p.known.Add(1)
-		}
-	}
-	this := v.(*pace)
-	average := this.average.Load()
-	average += (int64(min(took, tooLong)) - average) / 32 // one may have lost its processor for a while
-	switch {
-	case stopped || average > int64(quick):
-		this.apart.Store(provenAfter)
-		average = int64(quick) / 2
-	case average < int64(quick)/8 && p.types.CompareAndDelete(key, v):
-		p.known.Add(-1)
-	}
-	this.average.Store(average)
+// rest hands the role to a new goroutine, which has a small stack, and gives up what it
+// takes to be quick: nothing has come for restAfter. It is called by the leader.
+func (c *Conn[T]) rest() {
+	c.conn.Shrink()
+	c.session.rest()
+	c.handler.pool.start(c)
 }

@@ -42,6 +42,14 @@ func (p *Pool) follow(l leader) {
 	go p.work(l)
 }
 
+// start has a new goroutine lead l.
+func (p *Pool) start(l leader) {
+	p.mu.Lock()
+	p.active++
+	p.mu.Unlock()
+	go p.work(l)
+}
+
 // work is a goroutine of the pool. It ends when enough others are parked, when
 // the pool is closed, or by a command's runtime.Goexit.
 func (p *Pool) work(l leader) {

@@ -169,6 +169,13 @@ func (s *Session[T]) finish(x *command[T]) {
 	}
 }
 
+// rest gives up the records that nobody uses.
+func (s *Session[T]) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = nil
+}
+
 // end ends the session and the ctx of its commands, for a reason; only the first
 // call counts.
 func (s *Session[T]) end(reason error) {

@@ -51,6 +51,7 @@ type Conn struct {
 	idle   bool          // nothing had come for idleAfter
 	yields bool          // Release lets others run first
 	at     time.Time     // when in was last filled
+	sleep  sleep
 
 	lastRead    atomic.Int64 // at, in nanoseconds since start
 	received    atomic.Int64 // bytes
@@ -93,6 +94,7 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 	c.at = c.start
 	c.small = bufio.NewReaderSize((*source)(c), idleBuffer)
 	c.in = c.small
+	c.sleep.may = isSocket(nc)
 	return c
 }
 

@@ -1,0 +1,74 @@
+package handler
+
+import (
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// paces knows the types of commands that take long.
+type paces struct {
+	known atomic.Int64 // how many there are in types
+	types sync.Map     // from reflect.Type to *pace
+}
+
+// pace is how long commands of one type take. What two goroutines count at once may be
+// lost: it does no harm.
+type pace struct {
+	average atomic.Int64 // of those that a leader has run, in nanoseconds: a moving average
+	apart   atomic.Int64 // the type is slow until so many in a row have not been tooLong
+}
+
+// provenAfter is how many commands of a slow type must be quick before a leader runs one
+// again.
+const provenAfter = 256
+
+// slow returns the pace of a command's type, if that is slow; else nil.
+func (p *paces) slow(cmd any) *pace {
+	if p.known.Load() == 0 {
+		return nil
+	}
+	if v, ok := p.types.Load(reflect.TypeOf(cmd)); ok && v.(*pace).apart.Load() > 0 {
+		return v.(*pace)
+	}
+	return nil
+}
+
+// ranApart notes how long a command of a slow type has taken.
+func (p *pace) ranApart(took time.Duration) {
+	if took < tooLong {
+		p.apart.Add(-1)
+	} else {
+		p.apart.Store(provenAfter)
+	}
+}
+
+// ran notes how long a command has taken that a leader ran; stopped says that it took
+// so long that another has become the leader.
+func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
+	if took <= quick && p.known.Load() == 0 {
+		return
+	}
+	key := reflect.TypeOf(cmd)
+	v, ok := p.types.Load(key)
+	if !ok {
+		if took <= quick {
+			return
+		}
+		if v, ok = p.types.LoadOrStore(key, new(pace)); !ok {
+			p.known.Add(1)
+		}
+	}
+	this := v.(*pace)
+	average := this.average.Load()
+	average += (int64(min(took, tooLong)) - average) / 32 // one may have lost its processor for a while
+	switch {
+	case stopped || average > int64(quick):
+		this.apart.Store(provenAfter)
+		average = int64(quick) / 2
+	case average < int64(quick)/8 && p.types.CompareAndDelete(key, v):
+		p.known.Add(-1)
+	}
+	this.average.Store(average)
+}

@@ -1,0 +1,125 @@
+package handler
+
+import (
+	"sync"
+	"time"
+)
+
+// watchdog ends the turns that take too long, and has connections rest over which nothing
+// comes any more. It looks only while there are some.
+type watchdog struct {
+	start time.Time
+	timer *time.Timer // look
+	slow  *time.Timer // lookSlowly
+
+	mu     sync.Mutex // protects what follows
+	roles  []*role
+	long   []turn
+	listed []*role // that are to rest once nothing comes any more
+}
+
+func newWatchdog() *watchdog {
+	w := &watchdog{start: time.Now()}
+	w.timer, w.slow = stopped(w.look), stopped(w.lookSlowly)
+	return w
+}
+
+func stopped(f func()) *time.Timer {
+	t := time.AfterFunc(time.Hour, f)
+	t.Stop()
+	return t
+}
+
+func (w *watchdog) stop() {
+	w.timer.Stop()
+	w.slow.Stop()
+}
+
+func (w *watchdog) now() int64               { return int64(time.Since(w.start)) }
+func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.start)) }
+
+// watch has a role looked at, until it runs nothing for a while.
+func (w *watchdog) watch(r *role) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r.watched.Load() {
+		return
+	}
+	r.watched.Store(true)
+	r.missed = 0
+	w.roles = append(w.roles, r)
+	if len(w.roles) == 1 {
+		w.timer.Reset(lookEvery)
+	}
+}
+
+// look is called by the timer.
+func (w *watchdog) look() {
+	w.mu.Lock()
+	now := w.now()
+	kept := w.roles[:0]
+	for _, r := range w.roles {
+		began := r.busy.Load()
+		if began == 0 {
+			r.missed++
+		} else if r.missed = 0; now-began >= int64(tooLong) {
+			w.long = append(w.long, turn{r, began})
+		}
+		if r.missed > 3 {
+			r.watched.Store(false)
+			if r.busy.Load() == 0 { // else it has begun just now, and counts on being watched
+				continue
+			}
+			r.watched.Store(true)
+			r.missed = 0
+		}
+		kept = append(kept, r)
+	}
+	clear(w.roles[len(kept):])
+	w.roles = kept
+	if len(kept) > 0 {
+		w.timer.Reset(lookEvery)
+	}
+	for _, t := range w.long {
+		if t.end() {
+			t.role.owe(stopDebt)
+			t.role.follow()
+		}
+	}
+	clear(w.long)
+	w.long = w.long[:0]
+	w.mu.Unlock()
+}
+
+// list has a role rest once nothing has come for it for restAfter.
+func (w *watchdog) list(r *role) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.listed.Store(true)
+	if w.listed = append(w.listed, r); len(w.listed) == 1 {
+		w.slow.Reset(restAfter)
+	}
+}
+
+// lookSlowly is called by the other timer.
+func (w *watchdog) lookSlowly() {
+	w.mu.Lock()
+	var resting []*role
+	kept := w.listed[:0]
+	for _, r := range w.listed {
+		if r.conn.SinceRead() < restAfter {
+			kept = append(kept, r)
+		} else {
+			r.listed.Store(false)
+			resting = append(resting, r)
+		}
+	}
+	clear(w.listed[len(kept):])
+	if w.listed = kept; len(kept) > 0 {
+		w.slow.Reset(restAfter)
+	}
+	w.mu.Unlock()
+	for _, r := range resting {
+		r.conn.Wake()
+	}
+}

@@ -1,0 +1,76 @@
+package transport
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// sleep is that of the goroutine which reads, while nothing has come.
+type sleep struct {
+	may bool // the net.Conn is one whose Read ends with its deadline, and goes on after it
+
+	mu     sync.Mutex // protects what follows
+	asleep bool
+	woken  bool // by Wake, and the read deadline is to be cleared
+}
+
+// Sleep waits until something has come, or the connection has ended: Read finds out which. It
+// returns true if Wake was called meanwhile, and nothing has come. It is for the goroutine
+// that reads.
+func (c *Conn) Sleep() (woken bool) {
+	s := &c.sleep
+	if !s.may || c.crowded.Load() || c.in.Buffered() > 0 {
+		return false
+	}
+	c.fitBuffer()
+	s.mu.Lock()
+	s.asleep = true
+	s.mu.Unlock()
+	_, err := c.in.Peek(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asleep = false
+	if !s.woken {
+		return false
+	}
+	s.woken = false
+	c.nc.SetReadDeadline(time.Time{})
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// Wake ends a Sleep. It does nothing if nobody sleeps, or nobody may: over a net.Conn that
+// is no socket, nor TLS over one, for what others do at a deadline is not known.
+func (c *Conn) Wake() {
+	s := &c.sleep
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asleep && !s.woken {
+		s.woken = c.nc.SetReadDeadline(time.Unix(1, 0)) == nil
+	}
+}
+
+// Shrink gives up what an idle connection can do without: large buffers. It is for the
+// goroutine that reads, after a Sleep that has returned true.
+func (c *Conn) Shrink() {
+	if c.in.Buffered() == 0 {
+		c.in = c.small
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.flushing && len(c.out) == 0 {
+		c.out, c.spare = nil, nil
+	}
+}
+
+// isSocket tells whether nc is a socket of the kernel's, or TLS over one.
+func isSocket(nc net.Conn) bool {
+	if outer, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = outer.NetConn()
+	}
+	_, ok := nc.(syscall.Conn)
+	return ok
+}

@@ -1,0 +1,172 @@
+package transport
+
+import (
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cmdstream/cmdstream/internal/memnet"
+)
+
+// Whatever a Wake meets, a message that is on its way as well as a reader that has just begun to
+// wait, nothing is lost, and the connection lives.
+func TestASleeperMayBeWokenAtAnyTime(t *testing.T) {
+	for name, ends := range map[string]func(t *testing.T) (net.Conn, net.Conn){
+		"TCP":  func(t *testing.T) (net.Conn, net.Conn) { return tcp(t) },
+		"Unix": func(t *testing.T) (net.Conn, net.Conn) { return sockets(t, "unix", t.TempDir()+"/socket") },
+		"TLS": func(t *testing.T) (net.Conn, net.Conn) {
+			near, far := tcp(t)
+			a, b := overTLS(t, near, far)
+			return a, b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := ends(t)
+			c, s := client(near, 0), server(far)
+			defer end(c, s)
+			const n = 2000
+			go func() {
+				for i := range n {
+					body := make([]byte, 8+rand.IntN(3)*300) // some fill the small read buffer
+					binary.BigEndian.PutUint64(body, uint64(i))
+					c.Post(&Message{Kind: Command, Slot: i % 8, Body: body})
+					if rand.IntN(3) > 0 {
+						time.Sleep(time.Duration(rand.IntN(100)) * time.Microsecond)
+					}
+				}
+			}()
+			stop, stopped := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(stopped)
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						s.Wake()
+						time.Sleep(time.Duration(rand.IntN(50)) * time.Microsecond)
+					}
+				}
+			}()
+			woken := 0
+			var m Message
+			for i := 0; i < n; {
+				if s.Sleep() {
+					woken++
+					s.Shrink()
+					continue
+				}
+				if err := s.Read(&m); err != nil {
+					t.Fatalf("after %d messages: %v", i, err)
+				}
+				body := slices.Concat(m.Body) // whole, also where it is in pieces
+				if got := binary.BigEndian.Uint64(body); got != uint64(i) {
+					t.Fatalf("message %d came after %d", got, i)
+				}
+				i++
+			}
+			close(stop)
+			<-stopped
+			if woken == 0 {
+				t.Error("nobody was woken")
+			}
+		})
+	}
+}
+
+func TestSleepEndsWithTheConnection(t *testing.T) {
+	near, far := tcp(t)
+	s := server(far)
+	defer end(s)
+	near.Close()
+	if s.Sleep() {
+		t.Error("it was woken")
+	}
+	if err := s.Read(new(Message)); err == nil || s.Err() == nil {
+		t.Errorf("read after the end: %v", err)
+	}
+}
+
+// A Wake that finds nobody asleep is no Wake for who sleeps later.
+func TestNobodyIsWoken(t *testing.T) {
+	near, far := tcp(t)
+	c, s := client(near, 0), server(far)
+	defer end(c, s)
+	s.Wake()
+	c.Post(&Message{Kind: Ping})
+	if s.Sleep() {
+		t.Error("woken by what was before")
+	}
+	var m Message
+	if err := s.Read(&m); err != nil || m.Kind != Ping {
+		t.Errorf("got %v, %v", m.Kind, err)
+	}
+}
+
+// Where it is not known what a deadline does, there is none.
+func TestOnlySocketsAreWoken(t *testing.T) {
+	near, far := tcp(t)
+	secure, _ := overTLS(t, near, far)
+	one, other := memnet.Pipe()
+	inMemory, _ := overTLS(t, one, other)
+	for _, test := range []struct {
+		nc   net.Conn
+		want bool
+	}{
+		{near, true},
+		{secure, true},
+		{one, false},
+		{inMemory, false},
+		{struct{ net.Conn }{near}, false},
+	} {
+		if got := isSocket(test.nc); got != test.want {
+			t.Errorf("%T: %v", test.nc, got)
+		}
+	}
+}
+
+// After a Shrink the buffers of both directions are small.
+func TestShrink(t *testing.T) {
+	near, far := tcp(t)
+	s := server(far)
+	defer end(s)
+	go io.Copy(io.Discard, near)
+	for slot := range 8 {
+		s.Post(&Message{Kind: Result, Slot: slot, Body: make([]byte, 6000)})
+	}
+	s.Settle(5 * time.Second)
+	near.Write(make([]byte, 1000)) // pings
+	var m Message
+	for range 1000 {
+		if err := s.Read(&m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cap(s.out)+cap(s.spare) < 6000 || s.in == s.small {
+		t.Errorf("buffers of %d and %d bytes, small: %v: this test shows nothing", cap(s.out), cap(s.spare), s.in == s.small)
+	}
+	woken := make(chan bool)
+	go func() { woken <- s.Sleep() }()
+	for done := false; !done; {
+		s.Wake()
+		select {
+		case ok := <-woken:
+			if !ok {
+				t.Error("not woken")
+			}
+			done = true
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if s.Shrink(); cap(s.out)+cap(s.spare) > 0 || s.in != s.small {
+		t.Errorf("buffers of %d and %d bytes, small: %v", cap(s.out), cap(s.spare), s.in == s.small)
+	}
+	near.Write([]byte{0})
+	if err := s.Read(&m); err != nil || m.Kind != Ping {
+		t.Errorf("got %v, %v", m.Kind, err)
+	}
+}
