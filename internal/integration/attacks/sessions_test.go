@@ -27,7 +27,7 @@ func sessions() []row {
 			also:     []string{"TestSessionsAreEvicted", "TestAllSessionsTogetherAreBounded"},
 		},
 		{
-			name: "results that nobody fetches", limit: "`Sessions.MaxBytes`, 4 MiB; `Sessions.Time`, 1 min",
+			name: "results that nobody fetches", limit: "`Sessions.MaxBytes`, 4 MiB of small ones and of larger ones each; `Sessions.Time`, 1 min",
 			conf:     func(l *limits) { l.server.Sessions.MaxBytes, l.server.Sessions.Time = 20_000, 100*time.Millisecond },
 			lift:     func(l *limits) { l.server.Sessions.MaxBytes, l.server.Sessions.Time = 100<<20, time.Hour },
 			attack:   resultsForNobody,
