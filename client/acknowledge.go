@@ -53,7 +53,7 @@ func (l *link[T]) acknowledgeOld(conn *transport.Conn) (flush bool) {
 		case s.got > s.acked && s.turn != o.turn:
 			flush = s.appendAck(conn) || flush
 			s.owed = false
-		case s.got > s.acked, s.before > 0: // if the next command is sent, that is the ack
+		case s.got > s.acked:
 			next = append(next, s)
 		default:
 			s.owed = false
@@ -67,4 +67,18 @@ func (l *link[T]) acknowledgeOld(conn *transport.Conn) (flush bool) {
 
 // seen says that the server knows, by the client's list, all that has come on the slot. The
 // caller holds mu.
-func (s *slot[T]) seen() { s.acked, s.before, s.owed = s.got, 0, false }
+func (s *slot[T]) seen() { s.acked, s.owed = s.got, false }
+
+// sayBefore acknowledges the results of the command before, so many, where the next one, which
+// would be the ack, is not sent at once. The slot's owner calls it.
+func (s *slot[T]) sayBefore(conn *transport.Conn, seen int) {
+	if seen == 0 || s.link.session == nil {
+		return
+	}
+	if flush, _ := conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: seen}); flush {
+		conn.Flush(false)
+	}
+}
+
+// maxTurn is how much may come in a turn: with one result more it is half of what may be owed.
+const maxTurn = transport.AckBytes/2 - transport.AckAbove - transport.AckItem

@@ -2,20 +2,19 @@ package client_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
 
-	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
-// small returns a result of a thousand bytes: 65 of them a client may leave unacknowledged.
+// small returns a result as large as a small one may be: 64 of them a client may leave
+// unacknowledged.
 func small(last bool) []byte {
-	r := result{Last: last}
-	r.Body = make([]byte, 1000-len(encodeResult(r)))
+	r := result{Last: last, Body: make([]byte, 1024)}
+	r.Body = r.Body[len(encodeResult(r))-1024:]
 	return encodeResult(r)
 }
 
@@ -88,7 +87,7 @@ func (a *accounts) hear() {
 // send sends a small result.
 func (a *accounts) send(slot uint64, last bool) {
 	a.mu.Lock()
-	cost := 1000
+	cost := 1024
 	if len(a.kept[slot]) > 0 {
 		cost += 64
 	}
@@ -112,7 +111,7 @@ func (a *accounts) check() {
 			sum += n
 		}
 	}
-	if sum > 64<<10 {
+	if sum > 65_536 {
 		a.t.Fatalf("%d bytes are not acknowledged", sum)
 	}
 }
@@ -215,72 +214,71 @@ func TestNothingIsAcknowledgedAfterAList(t *testing.T) {
 	})
 }
 
-// A command that was not sent does not acknowledge what its slot had before: that is still due,
-// also if others were acknowledged while the command was waiting to be sent.
+// A command that finds no room, and so is not sent at once, does not acknowledge what its slot had
+// before: that is said.
 func TestAnUnsentCommandAcknowledgesNothing(t *testing.T) {
-	for name, early := range map[string]bool{"": false, "while it waits": true} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				c, p, _, _ := openSession(t, client.Conf{})
-				go func() {
-					for range c.Results(t.Context(), command{N: 1}) {
-					}
-				}()
-				stream := p.expect(kindCommand).Slot
-				many := func() {
-					for range 70 {
-						p.send(wire.KindResult, 0, stream, encodeResult(result{Body: make([]byte, 950)}))
-						synctest.Wait()
-					}
+	bubble(t, func(t *testing.T) {
+		c, p, _, _ := openSession(t, client.Conf{})
+		slots, done := p.open(c, 30)
+		// The peer does not read any more: these fill most of the send buffer.
+		ctx, cancel := context.WithCancel(t.Context())
+		var unsent []<-chan outcome
+		fill := func(n int) {
+			for range n {
+				unsent = append(unsent, start(ctx, c, command{N: 1, Body: make([]byte, 8000)}))
+			}
+			synctest.Wait()
+		}
+		fill(55)
+		p.exchange(slots, done)
+		fill(30) // on the same slots; the last ones find no room
+		cancel()
+		for _, d := range unsent {
+			<-d
+		}
+		sent, acked := make(map[uint64]bool), make(map[uint64]bool)
+		go func() {
+			synctest.Wait()
+			p.nc.Close()
+		}()
+		for {
+			f, ok := p.read()
+			if !ok {
+				break
+			}
+			switch f.Kind {
+			case kindCommand:
+				sent[f.Slot] = true
+			case wire.KindAck:
+				if sent[f.Slot] || acked[f.Slot] {
+					t.Errorf("an ack on slot %d, after the next command or another ack", f.Slot)
 				}
-				slots, done := p.open(c, 65)
-				p.exchange(slots, done)
-				// The peer does not read, so that the next commands fill the buffer, and the last ones
-				// find no room.
-				ctx, cancel := context.WithCancel(t.Context())
-				var unsent []<-chan outcome
-				for range 65 {
-					unsent = append(unsent, start(ctx, c, command{N: 1, Body: make([]byte, 60_000)}))
-				}
-				synctest.Wait()
-				if early {
-					many()
-				}
-				cancel()
-				notSent := 0
-				for _, d := range unsent {
-					if o := <-d; !errors.Is(o.err, context.Canceled) {
-						t.Fatal(o.err)
-					} else if base.OutcomeOf(o.err) == base.NotSent {
-						notSent++
-					}
-				}
-				if notSent == 0 || notSent == 65 {
-					t.Fatalf("%d of 65 commands were not sent", notSent)
-				}
-				sent, acked := make(map[uint64]bool), make(map[uint64]bool)
-				go func() {
-					defer p.nc.Close()
-					many()
-				}()
-				for {
-					f, ok := p.read()
-					if !ok {
-						break
-					}
-					switch f.Kind {
-					case kindCommand:
-						sent[f.Slot] = true
-					case wire.KindAck:
-						acked[f.Slot] = true
-					}
-				}
-				for _, slot := range slots {
-					if sent[slot] == acked[slot] {
-						t.Errorf("slot %d: a command was sent there: %v, its result was acknowledged: %v", slot, sent[slot], acked[slot])
-					}
-				}
-			})
-		})
-	}
+				acked[f.Slot] = true
+			}
+		}
+		if len(acked) == 0 {
+			t.Error("all commands were sent")
+		}
+		for _, slot := range slots {
+			if sent[slot] == acked[slot] {
+				t.Errorf("slot %d: a command was sent there: %v, its result was acknowledged: %v", slot, sent[slot], acked[slot])
+			}
+		}
+	})
+}
+
+// A large command takes its time: what its slot had before is acknowledged first.
+func TestALargeCommandComesAfterAnAck(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p, _, _ := openSession(t, client.Conf{})
+		p.exchange(p.open(c, 1))
+		start(t.Context(), c, command{N: 1, Body: make([]byte, 200_000)})
+		f, ok := p.read()
+		if n, err := wire.ParseAck(f.Payload); !ok || f.Kind != wire.KindAck || n != 1 || err != nil {
+			t.Errorf("got a %v of %d, %v, %v, want an ack", f.Kind, n, ok, err)
+		}
+		if slot, n := p.whole(); slot != f.Slot || n < 200_000 {
+			t.Errorf("%d bytes came on slot %d", n, slot)
+		}
+	})
 }

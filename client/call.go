@@ -86,15 +86,22 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		l.release(s)
 		return nil, 0, err
 	}
-	if err := s.prepare(k, conn); err != nil {
+	owed, err := s.prepare(k, conn)
+	if err != nil {
 		l.release(s)
 		return nil, 0, err
 	}
 	if !k.deadline.IsZero() {
 		c.wheel.Start(&s.timer, time.Until(k.deadline))
 	}
+	if s.message.Large() {
+		s.sayBefore(conn, owed)
+		owed = 0
+	}
 	flush, err := conn.Append(&s.message)
 	for err == transport.ErrNoRoom {
+		s.sayBefore(conn, owed)
+		owed = 0
 		if err = conn.Room(k.ctx()); err == nil {
 			s.message.Timeout = left(c.time(s.until))
 			flush, err = conn.Append(&s.message)
@@ -116,15 +123,16 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		}
 	}
 	if err != nil {
-		s.unsent()
+		l.release(s)
 		return nil, 0, l.refused(conn, &k.patience, "the command was not sent", err)
 	}
 	seq := s.begin()
 	return s, seq, nil
 }
 
-// prepare makes the message of the command whose body is in scratch.
-func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) error {
+// prepare makes the message of the command whose body is in scratch. owed is how many results of
+// the command before have come, where the server does not know of all.
+func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error) {
 	until := k.until()
 	m := &s.message
 	*m = transport.Message{}
@@ -134,12 +142,11 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) error {
 		m.Body, m.Compressed = s.compressed.B, true
 	}
 	if k.inputs != nil && !conn.Supports(transport.Input) {
-		return &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the wire in use carries no inputs"}
+		return 0, &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the wire in use carries no inputs"}
 	}
 	if metadata := base.OutgoingMetadata(k.parent); metadata != nil {
-		var err error
 		if m.Metadata, err = encodeMetadata(metadata, conn); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	s.mu.Lock()
@@ -147,19 +154,11 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) error {
 	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, s.link.client.moment(k.deadline), max(k.credit, 1)
 	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, s.link.client.moment(until)
 	s.inputs = k.inputs
-	if s.before = 0; s.got > s.acked {
-		s.before = s.got
+	if s.got > s.acked {
+		owed = s.got
 	}
 	s.got, s.acked = 0, 0
-	return nil
-}
-
-// unsent releases the slot, whose command was not sent after all.
-func (s *slot[T]) unsent() {
-	s.mu.Lock()
-	s.got, s.before = s.before, 0
-	s.mu.Unlock()
-	s.link.release(s)
+	return owed, nil
 }
 
 // encodeMetadata encodes the metadata of a command for the wire of conn.
@@ -188,7 +187,7 @@ func (l *link[T]) refused(conn *transport.Conn, waiting *patience, message strin
 func (s *slot[T]) begin() base.Seq {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent, s.before = true, 0
+	s.sent = true
 	s.settled()
 	if s.ended || s.expired || len(s.in.items) > 0 {
 		s.signal()

@@ -87,7 +87,7 @@ func (l *link[T]) result(conn *transport.Conn, m *transport.Message) error {
 	}
 	flush := s.acknowledge(conn, m)
 	l.accept(conn, s, m)
-	if l.owing.bytes > transport.AckBytes/2 {
+	if l.owing.bytes > maxTurn {
 		flush = l.acknowledgeOld(conn) || flush
 	}
 	if flush {

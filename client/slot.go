@@ -63,7 +63,6 @@ type slot[T any] struct {
 	granted   int           // results that the server may have sent by now, where the wire has credit
 	got       int           // results that have come
 	acked     int           // of these, in a session, the server knows
-	before    int           // what got was of the command before, of which it does not know all, until this one is sent
 	owed      bool          // the slot is in the link's owing
 	turn      uint          // of owing, in which the first result has come that is not acknowledged
 	cmd       base.Cmd[T]

@@ -84,6 +84,9 @@ func (b *keeping) hasRoom(n int64) bool {
 	return false
 }
 
+// isBeyond tells whether more is kept than there is room for in any case.
+func (b *keeping) isBeyond() bool { return b.n.Load() > b.floor }
+
 // enter takes n bytes, and returns nil, or a place in the queue.
 func (b *keeping) enter(n int64) *keeper {
 	b.mu.Lock()

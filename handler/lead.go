@@ -175,6 +175,7 @@ func (c *Conn[T]) begin() turn {
 // rest hands the role to a new goroutine, which has a small stack, and gives up what it
 // takes to be quick: nothing has come for restAfter. It is called by the leader.
 func (c *Conn[T]) rest() {
+	c.message = transport.Message{}
 	c.conn.Shrink()
 	c.session.rest()
 	c.handler.pool.start(c)

@@ -203,35 +203,38 @@ func (all *sessions[T]) detach(s *Session[T]) {
 // shrink has a goroutine give sessions up where there are too many, or too much is kept.
 // The caller holds mu.
 func (all *sessions[T]) shrink() {
-	if s, _ := all.surplus(); s == nil || all.giving {
+	if i, _ := all.surplus(); i < 0 || all.giving {
 		return
 	}
 	all.giving = true
 	go func() {
 		for {
 			all.mu.Lock()
-			s, why := all.surplus()
-			if s == nil {
+			i, why := all.surplus()
+			if i < 0 {
 				all.giving = false
 				all.mu.Unlock()
 				return
 			}
-			all.detached = all.detached[1:]
+			s := all.detached[i]
+			all.detached = slices.Delete(all.detached, i, i+1)
 			all.mu.Unlock()
 			all.giveUp(s, &all.counters.SessionsEvicted, why)
 		}
 	}()
 }
 
-// surplus returns the session to be given up next, and why. The caller holds mu.
-func (all *sessions[T]) surplus() (s *Session[T], why string) {
-	switch {
-	case len(all.detached) > all.conf.Max:
-		return all.detached[0], "the server keeps no more than " + strconv.Itoa(all.conf.Max) + " sessions without a connection"
-	case len(all.detached) > 0 && all.beyond.Load() > int64(all.conf.TotalBytes):
-		return all.detached[0], "the server keeps no more results for sessions without a connection"
+// surplus returns which of the sessions without a connection is to be given up next, and why;
+// -1: none is. The caller holds mu.
+func (all *sessions[T]) surplus() (i int, why string) {
+	if len(all.detached) > all.conf.Max {
+		return 0, "the server keeps no more than " + strconv.Itoa(all.conf.Max) + " sessions without a connection"
 	}
-	return nil, ""
+	if all.beyond.Load() > int64(all.conf.TotalBytes) {
+		i = slices.IndexFunc(all.detached, func(s *Session[T]) bool { return s.small.isBeyond() || s.large.isBeyond() })
+		return i, "the server keeps no more results for sessions without a connection"
+	}
+	return -1, ""
 }
 
 // attached notes that a session has a connection. The caller holds its life.

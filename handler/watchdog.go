@@ -8,7 +8,7 @@ import (
 // watchdog ends the turns that take too long, and has connections rest over which nothing
 // comes any more. It looks only while there are some.
 type watchdog struct {
-	start time.Time
+	begun time.Time
 	timer *time.Timer // look
 	slow  *time.Timer // lookSlowly
 
@@ -16,10 +16,11 @@ type watchdog struct {
 	roles  []*role
 	long   []turn
 	listed []*role // that are to rest once nothing comes any more
+	over   bool    // the timers are not to be started again
 }
 
 func newWatchdog() *watchdog {
-	w := &watchdog{start: time.Now()}
+	w := &watchdog{begun: time.Now()}
 	w.timer, w.slow = stopped(w.look), stopped(w.lookSlowly)
 	return w
 }
@@ -31,12 +32,22 @@ func stopped(f func()) *time.Timer {
 }
 
 func (w *watchdog) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
 	w.timer.Stop()
 	w.slow.Stop()
 }
 
-func (w *watchdog) now() int64               { return int64(time.Since(w.start)) }
-func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.start)) }
+// start starts a timer. The caller holds mu.
+func (w *watchdog) start(t *time.Timer, after time.Duration) {
+	if !w.over {
+		t.Reset(after)
+	}
+}
+
+func (w *watchdog) now() int64               { return int64(time.Since(w.begun)) }
+func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.begun)) }
 
 // watch has a role looked at, until it runs nothing for a while.
 func (w *watchdog) watch(r *role) {
@@ -49,7 +60,7 @@ func (w *watchdog) watch(r *role) {
 	r.missed = 0
 	w.roles = append(w.roles, r)
 	if len(w.roles) == 1 {
-		w.timer.Reset(lookEvery)
+		w.start(w.timer, lookEvery)
 	}
 }
 
@@ -78,7 +89,7 @@ func (w *watchdog) look() {
 	clear(w.roles[len(kept):])
 	w.roles = kept
 	if len(kept) > 0 {
-		w.timer.Reset(lookEvery)
+		w.start(w.timer, lookEvery)
 	}
 	for _, t := range w.long {
 		if t.end() {
@@ -97,7 +108,7 @@ func (w *watchdog) list(r *role) {
 	defer w.mu.Unlock()
 	r.listed.Store(true)
 	if w.listed = append(w.listed, r); len(w.listed) == 1 {
-		w.slow.Reset(restAfter)
+		w.start(w.slow, restAfter)
 	}
 }
 
@@ -116,7 +127,7 @@ func (w *watchdog) lookSlowly() {
 	}
 	clear(w.listed[len(kept):])
 	if w.listed = kept; len(kept) > 0 {
-		w.slow.Reset(restAfter)
+		w.start(w.slow, restAfter)
 	}
 	w.mu.Unlock()
 	for _, r := range resting {

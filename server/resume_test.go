@@ -409,6 +409,30 @@ func TestAllSessionsTogetherAreBounded(t *testing.T) {
 	})
 }
 
+// Only those are given up that keep more than there is room for in any case: else it would not help.
+func TestWhoKeepsLittleIsNotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{Sessions: server.Sessions{TotalBytes: 3000}}, commands{"small": numbers(1, 1000), "big": numbers(1, 2000)})
+		var all []*raw
+		for i, name := range []string{"small", "big", "big"} {
+			r := &raw{h: h, session: wire.Session{ID: wire.SessionID{byte(i) + 1}, Epoch: 1}}
+			r.connect(wire.StatusOK)
+			r.command(0, 1, 1, name)
+			r.next()
+			if all = append(all, r); i < 2 {
+				r.nc.Close()
+				settle()
+			}
+		}
+		settle()
+		if s := h.Stats(); s.SessionsEvicted != 1 || s.DetachedSessions != 1 || s.KeptBytes != 1003+2003 {
+			t.Errorf("got %+v", s)
+		}
+		all[0].resume(saw(0, 1, 0, 1))
+		all[0].expect("list 0:true", "0: 1"+strings.Repeat("x", 1000)+".")
+	})
+}
+
 // What each session has room for in any case is apart from that.
 func TestLittleIsKeptForEachSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,11 +1,11 @@
 package transport
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -31,6 +31,10 @@ func (c *Conn) Sleep() (woken bool) {
 	s.asleep = true
 	s.mu.Unlock()
 	_, err := c.in.Peek(1)
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	if err != nil && !late {
+		c.Fail(err) // a socket says it only once
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asleep = false
@@ -39,7 +43,7 @@ func (c *Conn) Sleep() (woken bool) {
 	}
 	s.woken = false
 	c.nc.SetReadDeadline(time.Time{})
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	return late
 }
 
 // Wake ends a Sleep. It does nothing if nobody sleeps, or nobody may: over a net.Conn that
@@ -54,10 +58,14 @@ func (c *Conn) Wake() {
 }
 
 // Shrink gives up what an idle connection can do without: large buffers. It is for the
-// goroutine that reads, after a Sleep that has returned true.
+// goroutine that reads, after a Sleep that has returned true. No message is of use any more
+// that was read before.
 func (c *Conn) Shrink() {
 	if c.in.Buffered() == 0 {
 		c.in = c.small
+	}
+	if f, ok := c.transport.(*framed); ok {
+		f.frame = nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,9 +76,12 @@ func (c *Conn) Shrink() {
 
 // isSocket tells whether nc is a socket of the kernel's, or TLS over one.
 func isSocket(nc net.Conn) bool {
-	if outer, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = outer.NetConn()
+	if secure, ok := nc.(*tls.Conn); ok {
+		nc = secure.NetConn()
 	}
-	_, ok := nc.(syscall.Conn)
-	return ok
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
 }

@@ -1,11 +1,14 @@
 package transport
 
 import (
+	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,6 +81,21 @@ func TestASleeperMayBeWokenAtAnyTime(t *testing.T) {
 	}
 }
 
+// A socket says only once why it has ended.
+func TestASleeperHearsWhyTheConnectionEnded(t *testing.T) {
+	near, far := tcp(t)
+	s := server(far)
+	defer end(s)
+	near.(*net.TCPConn).SetLinger(0)
+	near.Close()
+	if s.Sleep() {
+		t.Error("it was woken")
+	}
+	if err := s.Read(new(Message)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection ended by %v", err)
+	}
+}
+
 func TestSleepEndsWithTheConnection(t *testing.T) {
 	near, far := tcp(t)
 	s := server(far)
@@ -122,6 +140,8 @@ func TestOnlySocketsAreWoken(t *testing.T) {
 		{one, false},
 		{inMemory, false},
 		{struct{ net.Conn }{near}, false},
+		{struct{ *net.TCPConn }{near.(*net.TCPConn)}, false}, // it may read in another way
+		{struct{ *tls.Conn }{secure}, false},
 	} {
 		if got := isSocket(test.nc); got != test.want {
 			t.Errorf("%T: %v", test.nc, got)

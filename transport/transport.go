@@ -253,11 +253,14 @@ const AckAfter = 64
 // acknowledged, all commands together: docs/spec.md, Q2.
 const AckBytes = 64 << 10
 
-// AckCost is how much the nth result of a command counts. One that is small, and not the
-// first, takes more memory beside its body than its command does anyway.
+// AckItem is what a small result counts beside its body, if it is not its command's first: it
+// takes more memory than its command does anyway.
+const AckItem = 64
+
+// AckCost is how much the nth result of a command counts.
 func AckCost(size, nth int) int {
 	if size <= AckAbove && nth > 1 {
-		size += 64
+		size += AckItem
 	}
 	return size
 }

@@ -58,7 +58,8 @@ func (f Format) Append(dst []byte, v any) ([]byte, error) {
 
 // Unmarshal sets what v points to from data, which must be one JSON value and
 // nothing else but white space. An error is one of encoding/json, or says that
-// data is nested too deeply or that something follows the value.
+// data is nested too deeply or that something follows the value; what v points to may
+// have changed then.
 func (f Format) Unmarshal(data []byte, v any) error {
 	limit := f.MaxDepth
 	if limit <= 0 {
@@ -68,10 +69,12 @@ func (f Format) Unmarshal(data []byte, v any) error {
 		return fmt.Errorf("json: arrays and objects are nested deeper than %d", limit)
 	}
 	if !f.DisallowUnknownFields {
-		if len(data) <= maxReused && decodes(data, v) {
-			return nil
+		if len(data) <= maxReused {
+			if whole, err := decodeAgain(data, v); whole {
+				return err
+			}
 		}
-		return json.Unmarshal(data, v) // which tells what is wrong better
+		return json.Unmarshal(data, v) // which tells what is wrong, and does nothing else then
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()

@@ -57,21 +57,18 @@ func (d *decoder) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// decodes sets what v points to from data, and tells whether that was one value, and right.
-// If not, what it has set is worth nothing.
-func decodes(data []byte, v any) bool {
+// decodeAgain sets what v points to from data by a decoder that is used again. whole tells
+// whether data was one value and nothing else; else the error is worth nothing.
+func decodeAgain(data []byte, v any) (whole bool, err error) {
 	d := decoders.Get().(*decoder)
 	begin := d.json.InputOffset()
 	d.src = data
-	if d.json.Decode(v) != nil {
-		return false
-	}
-	rest := data[d.json.InputOffset()-begin:]
-	if len(bytes.Trim(rest, " \t\r\n")) > 0 {
-		return false
-	}
-	if len(rest) == 0 { // else it may be in the decoder's buffer
+	err = d.json.Decode(v)
+	d.src = nil
+	read := d.json.InputOffset() - begin
+	rest := data[read:]
+	if err == nil && len(rest) == 0 { // else the decoder has failed, or has more in its buffer
 		decoders.Put(d)
 	}
-	return true
+	return read > 0 && len(bytes.Trim(rest, " \t\r\n")) == 0, err
 }

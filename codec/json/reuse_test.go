@@ -2,6 +2,7 @@ package json_test
 
 import (
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -61,6 +62,28 @@ func (i *itself) UnmarshalJSON(data []byte) error {
 		panic("on purpose")
 	}
 	return nil
+}
+
+// counting counts how often it is read.
+type counting struct{ calls int }
+
+func (c *counting) UnmarshalJSON([]byte) error {
+	if c.calls++; c.calls > 1 {
+		return errors.New("it was read twice")
+	}
+	return nil
+}
+
+func TestAnErrorIsThatOfTheFirstReading(t *testing.T) {
+	var v struct {
+		C counting
+		N int
+	}
+	err := json.Format{}.Unmarshal([]byte(`{"C":1,"N":"x"} `), &v)
+	var wrong *stdjson.UnmarshalTypeError
+	if !errors.As(err, &wrong) || v.C.calls != 1 {
+		t.Errorf("got %v, after %d readings", err, v.C.calls)
+	}
 }
 
 func TestMethodsMayUseTheFormat(t *testing.T) {

@@ -259,8 +259,8 @@ var mutants = []mutant{
 	},
 	{
 		"small results of many commands are not acknowledged", "client/receive.go",
-		`	if l.owing.bytes > transport.AckBytes/2 {`,
-		`	if l.owing.bytes > transport.AckBytes<<20 {`,
+		`	if l.owing.bytes > maxTurn {`,
+		`	if l.owing.bytes > maxTurn<<20 {`,
 	},
 	{
 		"a command that the server reads differently is sent", "codec/catalogue.go",
