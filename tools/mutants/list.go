@@ -5,7 +5,7 @@ package main
 var mutants = []mutant{
 	{
 		"an acknowledgement is lost", "client/acknowledge.go",
-		`	flush, _ = conn.Append(&transport.Message{Kind: transport.Ack, Slot: s.index, Seen: s.got})
+		`	flush, _ = conn.Append(m)
 `,
 		``,
 	},
