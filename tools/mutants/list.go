@@ -238,7 +238,7 @@ var mutants = []mutant{
 		`	if !k.mayHaveRun || err != nil {`,
 	},
 	{
-		"a long command keeps the reading role", "handler/lead.go",
+		"a long command keeps the reading role", "handler/watchdog.go",
 		"		if t.end() {\n			t.role.owe(stopDebt)",
 		"		if t.role.conn == nil && t.end() {\n			t.role.owe(stopDebt)",
 	},
