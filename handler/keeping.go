@@ -37,8 +37,9 @@ type waiting interface {
 	pass()
 }
 
-// smallFloor is what there is room for of small results, whatever the limits. Their clients
-// acknowledge before they have seen half of it: so who waits for room never does so for ever.
+// smallFloor is what there is room for of small results, whatever the limits. A client owes
+// acks for half of it at most, so who waits for room does not wait for ever: the rest is on its
+// way.
 const smallFloor = 2 * transport.AckBytes
 
 // budget returns that in which an item counts. Small results and large ones have one each:
