@@ -1,6 +1,7 @@
 package handler_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,6 +126,57 @@ func TestSmallResultsOfManyCommandsAreBounded(t *testing.T) {
 				t.Errorf("%d are answered, %d bytes are kept", answered, h.KeptBytes())
 			}
 		})
+}
+
+// Nor are more texts of errors: a failure that finds no room is told without its text.
+func TestTextsOfFailuresAreBounded(t *testing.T) {
+	const n, size = 100, 20_000
+	long := strings.Repeat("e", size)
+	withHost(t, commands{
+		"long":  func(call) error { return errors.New(long) },
+		"huge":  func(call) error { return errors.New(strings.Repeat("e", 1<<20)) },
+		"short": func(call) error { return errors.New("short") },
+	}, func(conf *handler.Conf[World]) { conf.Sessions.MaxBytes, conf.MaxInFlight = 50_000, n+1 }, func(t *testing.T, h *host) {
+		v := h.open(1)
+		whole := 2 * transport.AckBytes / size
+		hear := func(slot int, seq uint64, name, want string) {
+			t.Helper()
+			v.send(slot, seq, 1, name)
+			settle()
+			if got := v.take(); len(got) != 1 || got[0] != fmt.Sprintf("%d: failed, exec: %s", slot, want) {
+				t.Fatalf("command %d: heard %.100q", seq, got)
+			}
+			if kept := h.KeptBytes(); kept > 2*transport.AckBytes {
+				t.Fatalf("%d bytes are kept", kept)
+			}
+		}
+		lost := "the text of the error is not kept: the session has too many that are long"
+		for i := range n {
+			want := long
+			if i >= whole {
+				want = lost
+			}
+			hear(i, uint64(i)+1, "long", want)
+		}
+		hear(n, n+1, "short", "short")
+		if kept := h.KeptBytes(); kept != whole*size {
+			t.Errorf("%d bytes are kept", kept)
+		}
+		for i := range whole { // the next command on a slot releases it
+			hear(i, n+2+uint64(i), "short", "short")
+		}
+		if kept := h.KeptBytes(); kept != 0 {
+			t.Errorf("%d bytes are kept", kept)
+		}
+		hear(0, 2*n, "long", long)
+		hear(1, 2*n+1, "huge", strings.Repeat("e", transport.MaxMessage))
+		v.cut()
+		v.resume() // which releases all
+		v.take()
+		if kept := h.KeptBytes(); kept != 0 {
+			t.Errorf("%d bytes are kept after a list", kept)
+		}
+	})
 }
 
 // What a client need not acknowledge at once holds up nobody who waits for what it must.

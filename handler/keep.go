@@ -2,6 +2,8 @@ package handler
 
 import (
 	"context"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -91,8 +93,28 @@ func (x *command[T]) keepFailure(failure *base.Error, atOnce bool) told {
 	if atOnce {
 		x.dropUnsent()
 	}
-	return x.keep(keptItem{failure: failure})
+	// What the client is told, and no more: the error may hold much that it is not.
+	told := &base.Error{Outcome: failure.Outcome, Code: failure.Code, RetryAfter: failure.RetryAfter, Message: failure.Message}
+	item := keptItem{failure: told}
+	if n := len(told.Message); n > shortMessage {
+		if most := transport.MaxMessage + utf8.UTFMax; n > most { // the transport cuts it where a character ends
+			told.Message = strings.Clone(told.Message[:most])
+		}
+		item.counted = int64(len(told.Message))
+		if !x.session.failures.takeNow(item.counted) {
+			item.counted, told.Message = 0, messageLost
+		}
+	}
+	return x.keep(item)
 }
+
+// shortMessage is up to how many bytes the text of a failure does not count: the number of
+// slots bounds these. No ack releases a failure, so it can't wait for room: where there is none
+// it loses its text.
+const (
+	shortMessage = 256
+	messageLost  = "the text of the error is not kept: the session has too many that are long"
+)
 
 // keep adds an item. The caller holds mu, and calls tell afterwards.
 func (x *command[T]) keep(item keptItem) told {

@@ -45,7 +45,10 @@ const smallFloor = 2 * transport.AckBytes
 // budget returns that in which an item counts. Small results and large ones have one each:
 // only the latter are acknowledged one by one, and so only they can wait until none is left.
 func (s *Session[T]) budget(item *keptItem) *keeping {
-	if len(item.body) > transport.AckAbove {
+	switch {
+	case item.failure != nil:
+		return &s.failures
+	case len(item.body) > transport.AckAbove:
 		return &s.large
 	}
 	return &s.small
@@ -83,6 +86,16 @@ func (b *keeping) hasRoom(n int64) bool {
 		}
 	}
 	return false
+}
+
+// takeNow is take for who can't wait: it tells whether there was room.
+func (b *keeping) takeNow(n int64) bool {
+	if b.hasRoom(n) {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tryTake(n)
 }
 
 // isBeyond tells whether more is kept than there is room for in any case.

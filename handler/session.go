@@ -42,7 +42,7 @@ type Session[T any] struct {
 	over   error       // why it has ended; nil: it has not
 	expiry *time.Timer // while it is without a connection
 
-	small, large keeping // results up to transport.AckAbove, and above it
+	small, large, failures keeping // results up to transport.AckAbove, and above it
 }
 
 func newSession[T any](h *Handler[T], ctx context.Context, hello *transport.Hello) *Session[T] {

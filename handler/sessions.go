@@ -22,10 +22,11 @@ type SessionConf struct {
 	// MaxBytes is how many bytes of results one session keeps until its client has
 	// acknowledged them, of those up to a kibibyte and of larger ones each; a command that
 	// would send more waits. Of the former there is room for 128 KiB in any case, of the
-	// latter for one.
+	// latter for one. The texts of errors above 256 bytes have a room like that of small
+	// results, and are left out where they find none.
 	MaxBytes int
-	// TotalBytes is the same for all, the 128 KiB of each apart: a session gets no more than
-	// its share of it.
+	// TotalBytes is the same for all, what each has room for in any case apart: a session gets
+	// no more than its share of it.
 	// Above it, sessions without a connection are given up, the one that was left
 	// first at first.
 	TotalBytes int
@@ -62,7 +63,7 @@ func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal
 		return s, transport.OK, ""
 	}
 	s.named, s.id, s.epoch = true, hello.Session.ID, hello.Session.Epoch
-	for b, floor := range map[*keeping]int64{&s.small: smallFloor, &s.large: 0} {
+	for b, floor := range map[*keeping]int64{&s.small: smallFloor, &s.large: 0, &s.failures: smallFloor} {
 		b.floor, b.limit, b.beyond = floor, h.sessions.share, h.sessions.count
 	}
 	h.sessions.mu.Lock()
@@ -231,7 +232,7 @@ func (all *sessions[T]) surplus() (i int, why string) {
 		return 0, "the server keeps no more than " + strconv.Itoa(all.conf.Max) + " sessions without a connection"
 	}
 	if all.beyond.Load() > int64(all.conf.TotalBytes) {
-		i = slices.IndexFunc(all.detached, func(s *Session[T]) bool { return s.small.isBeyond() || s.large.isBeyond() })
+		i = slices.IndexFunc(all.detached, func(s *Session[T]) bool { return s.small.isBeyond() || s.large.isBeyond() || s.failures.isBeyond() })
 		return i, "the server keeps no more results for sessions without a connection"
 	}
 	return -1, ""
@@ -326,7 +327,7 @@ func (all *sessions[T]) kept() (n int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for _, s := range all.byID {
-		n += int(s.small.n.Load() + s.large.n.Load())
+		n += int(s.small.n.Load() + s.large.n.Load() + s.failures.n.Load())
 	}
 	return n
 }

@@ -143,9 +143,10 @@ type Sessions struct {
 	// MaxBytes is how many bytes of results are kept for one session until its client has
 	// acknowledged them; a command that would send more waits. Results up to a kibibyte and
 	// larger ones may be as many each; of the former there is room for 128 KiB in any case,
-	// of the latter for one. 0: 4 MiB.
+	// of the latter for one. The texts of errors above 256 bytes have a room like that of
+	// small results, and are left out where they find none. 0: 4 MiB.
 	MaxBytes int
-	// TotalBytes is the same for all sessions, the 128 KiB of each apart: none gets more than
+	// TotalBytes is the same for all sessions, what each has room for in any case apart: none gets more than
 	// its share of it, but for one result, and above it the one that was left first is given
 	// up. 0: 256 MiB.
 	TotalBytes int

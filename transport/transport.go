@@ -184,6 +184,9 @@ type Factory func(Options) Transport
 // MaxServerInfo is the largest ServerInfo, in bytes.
 const MaxServerInfo = wire.MaxServerInfo
 
+// MaxMessage is how many bytes of a failure's text are sent at most.
+const MaxMessage = wire.MaxMessage
+
 // BrokenRule is the error of a peer that broke a rule of the protocol: what Read
 // returns of one ends the connection as base.ErrProtocol.
 func BrokenRule(format string, args ...any) error {
