@@ -83,7 +83,7 @@ func (r *run) at(callers []systems.Caller) error {
 }
 
 // idleFor is how long connections have done nothing, when their memory is counted.
-const idleFor = 3 * time.Second
+const idleFor = 7 * time.Second
 
 // idle finds what memory connections hold that do nothing.
 func (r *run) idle() (sample, error) {

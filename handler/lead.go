@@ -30,7 +30,8 @@ const (
 	switchCost = 2 * time.Microsecond   // of a command that is handed over, roughly: as much is no debt
 	stopDebt   = 3 * time.Millisecond   // of a leader that had to be stopped
 	yieldEvery = 5 * time.Millisecond   // less than the runtime's 10 ms
-	restAfter  = time.Second            // after a command, without another one
+	restAfter  = 5 * time.Second        // without a byte from the client
+	slowly     = time.Second            // how often the watchdog looks for who may rest
 )
 
 // role is a connection's reading role. All but busy, watched and missed is the

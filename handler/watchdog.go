@@ -108,7 +108,7 @@ func (w *watchdog) list(r *role) {
 	defer w.mu.Unlock()
 	r.listed.Store(true)
 	if w.listed = append(w.listed, r); len(w.listed) == 1 {
-		w.start(w.slow, restAfter)
+		w.start(w.slow, slowly)
 	}
 }
 
@@ -127,7 +127,7 @@ func (w *watchdog) lookSlowly() {
 	}
 	clear(w.listed[len(kept):])
 	if w.listed = kept; len(kept) > 0 {
-		w.start(w.slow, restAfter)
+		w.start(w.slow, slowly)
 	}
 	w.mu.Unlock()
 	for _, r := range resting {

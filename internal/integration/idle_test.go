@@ -76,7 +76,7 @@ func TestABusyConnectionThatIsIdleIsSmall(t *testing.T) {
 	}
 	all(together)
 	busy, idle := memory(), 0
-	for range 100 {
+	for range 150 {
 		time.Sleep(100 * time.Millisecond)
 		if idle = memory(); idle < busy-least {
 			break
