@@ -234,6 +234,7 @@ func (c *Conn[T]) lost(reason error) {
 	}
 	c.memory.end()
 	c.count(reason)
+	c.handler.watchdog.forget(&c.role)
 	close(c.read)
 	c.ended(reason)
 }

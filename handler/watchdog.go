@@ -15,12 +15,12 @@ type watchdog struct {
 	mu     sync.Mutex // protects what follows
 	roles  []*role
 	long   []turn
-	listed []*role // that are to rest once nothing comes any more
-	over   bool    // the timers are not to be started again
+	listed map[*role]struct{} // that are to rest once nothing comes any more
+	over   bool               // the timers are not to be started again
 }
 
 func newWatchdog() *watchdog {
-	w := &watchdog{begun: time.Now()}
+	w := &watchdog{begun: time.Now(), listed: make(map[*role]struct{})}
 	w.timer, w.slow = stopped(w.look), stopped(w.lookSlowly)
 	return w
 }
@@ -107,26 +107,30 @@ func (w *watchdog) list(r *role) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r.listed.Store(true)
-	if w.listed = append(w.listed, r); len(w.listed) == 1 {
+	if w.listed[r] = struct{}{}; len(w.listed) == 1 {
 		w.start(w.slow, slowly)
 	}
+}
+
+// forget lets go of a role that has ended.
+func (w *watchdog) forget(r *role) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.listed, r)
 }
 
 // lookSlowly is called by the other timer.
 func (w *watchdog) lookSlowly() {
 	w.mu.Lock()
 	var resting []*role
-	kept := w.listed[:0]
-	for _, r := range w.listed {
-		if r.conn.SinceRead() < restAfter {
-			kept = append(kept, r)
-		} else {
+	for r := range w.listed {
+		if r.conn.SinceRead() >= restAfter {
 			r.listed.Store(false)
+			delete(w.listed, r)
 			resting = append(resting, r)
 		}
 	}
-	clear(w.listed[len(kept):])
-	if w.listed = kept; len(kept) > 0 {
+	if len(w.listed) > 0 {
 		w.start(w.slow, slowly)
 	}
 	w.mu.Unlock()

@@ -31,7 +31,7 @@ func (l Letter) Run(ctx context.Context, _ struct{}) (string, error) {
 // was, and is as good as before.
 func TestABusyConnectionThatIsIdleIsSmall(t *testing.T) {
 	const n, together, size = 100, 100, 200
-	const least = 72_000 // that it had for 64 commands, and as buffers
+	const least = 40_000 // that it had for 64 commands, and as buffers
 	set := codec.NewSet[struct{}](json.Format{})
 	codec.Unary[Letter](set, 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

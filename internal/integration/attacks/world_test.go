@@ -28,6 +28,7 @@ const (
 	spoiled            // the server's codec panics when it encodes its result
 	sum                // takes inputs, and answers with how many came
 	nested             // its body is JSON
+	tardy              // answers as grow does, after 30 milliseconds
 )
 
 // command is the one type of command. Number tells it from all others.
@@ -79,6 +80,9 @@ func (c command) Exec(ctx context.Context, at time.Time, seq base.Seq, w *world,
 	switch c.Op {
 	case echo, nested:
 		r.Body = c.Body
+	case tardy:
+		time.Sleep(30 * time.Millisecond)
+		r.Body = make([]byte, min(c.N, 1<<20))
 	case grow:
 		r.Body = make([]byte, min(c.N, 1<<20)) // N may be a flipped bit's
 	case count:
@@ -206,7 +210,7 @@ func (s serverCodec) Decode(r transport.Reader) (base.Cmd[*world], error) {
 		}
 		body = nil
 	}
-	if kind > byte(nested) {
+	if kind > byte(tardy) {
 		if !s.anything {
 			return nil, errors.New("an unknown command")
 		}
