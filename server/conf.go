@@ -146,9 +146,10 @@ type Sessions struct {
 	// of the latter for one. The texts of errors above 256 bytes have a room like that of
 	// small results, and are left out where they find none. 0: 4 MiB.
 	MaxBytes int
-	// TotalBytes is the same for all sessions, what each has room for in any case apart: none gets more than
-	// its share of it, but for one result, and above it the one that was left first is given
-	// up. 0: 256 MiB.
+	// TotalBytes is the same for all sessions, what each has room for in any case apart: none
+	// gets more than its share of it, but for one result. Above it, of those without a
+	// connection that keep more than that room, the one that was left first is given up. 0:
+	// 256 MiB.
 	TotalBytes int
 	// ReceiveTimeout is Conf.ReceiveTimeout for clients with a session, where that is
 	// 0: a client that has gone without a word would be kept for ever. One that is

@@ -43,7 +43,7 @@ func sessions() []row {
 			attack:   heavySessions,
 			counters: []string{"SessionsEvicted", "SessionsLost"},
 			sees:     []sight{{atClient, base.ErrSessionLost, base.Unknown}},
-			note:     "the session that was left first goes first",
+			note:     "of the sessions that keep more than there is room for in any case, the one that was left first goes first",
 			also:     []string{"TestAllSessionsTogetherAreBounded"},
 		},
 		{
