@@ -26,9 +26,8 @@ type SessionConf struct {
 	// results, and are left out where they find none.
 	MaxBytes int
 	// TotalBytes is the same for all, what each has room for in any case apart: a session gets
-	// no more than its share of it.
-	// Above it, sessions without a connection are given up, the one that was left
-	// first at first.
+	// no more than its share of it. Above it, sessions without a connection that keep more
+	// than that room are given up, the one that was left first at first.
 	TotalBytes int
 }
 
