@@ -195,6 +195,13 @@ func (h *house) echoes(c *client.Client[World]) {
 	}
 }
 
+// Stats are the server's once nothing happens any more: a client may have its result a
+// moment before the server has done with the command.
+func (h *house) Stats() server.Stats {
+	settle()
+	return h.Server.Stats()
+}
+
 // run has c run a command, and returns where its end will be told.
 func (h *house) run(c *client.Client[World], name string) <-chan error {
 	done := make(chan error, 1)
