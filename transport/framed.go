@@ -116,7 +116,9 @@ func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool
 
 	h.Length = len(f.extras) + len(piece)
 	dst = wire.AppendHeader(dst, h)
-	dst = append(dst, f.extras...)
+	if len(f.extras) > 0 {
+		dst = append(dst, f.extras...)
+	}
 	if len(piece) > LargeBody {
 		return dst, piece, h.Flags&wire.FlagMore != 0
 	}

@@ -16,33 +16,37 @@ import (
 
 func (f *framed) Read(r *bufio.Reader, m *Message) error {
 	for {
-		h, err := readHeader(r)
+		come, h, n, err := peekHeader(r)
 		if err != nil {
 			return err
 		}
 		if h.Kind == wire.KindPing {
 			m.Kind = Ping
-			return nil
+			_, err = r.Discard(n)
+			return err
 		}
 		if err := f.check(h); err != nil {
 			return err
 		}
-		if p := f.partials[int(h.Slot)]; p != nil {
-			if further, err := p.continues(h); err != nil {
-				return err
-			} else if further {
-				tell, err := f.readChunk(r, h, p)
-				if err != nil {
+		if len(f.partials) > 0 {
+			if p := f.partials[int(h.Slot)]; p != nil {
+				if further, err := p.continues(h); err != nil {
 					return err
+				} else if further {
+					r.Discard(n)
+					tell, err := f.readChunk(r, h, p)
+					if err != nil {
+						return err
+					}
+					if tell {
+						*m = p.m
+						return nil
+					}
+					continue
 				}
-				if tell {
-					*m = p.m
-					return nil
-				}
-				continue
 			}
 		}
-		payload, err := f.readPayload(r, h.Length)
+		payload, err := f.readPayload(r, come, n, h.Length)
 		if err != nil {
 			return err
 		}
@@ -117,27 +121,27 @@ func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, e
 }
 
 func (f *framed) parseExtras(h wire.Header, payload []byte, m *Message) (body []byte, err error) {
-	var e wire.Extras
+	seq := uint64(f.seqIn) + 1
 	if h.Flags&wire.FlagExtras != 0 {
+		var e wire.Extras
 		if e, payload, err = wire.ParseExtras(payload); err != nil {
 			return nil, err
 		}
-	}
-	seq := e.Seq
-	if seq == 0 {
-		seq = uint64(f.seqIn) + 1
+		if e.Seq != 0 {
+			seq = e.Seq
+		}
+		m.Timeout = time.Duration(min(e.Timeout, math.MaxInt64/1000)) * time.Microsecond
+		m.Credit = int(min(e.Credit, math.MaxInt32))
+		m.Metadata = e.Metadata
+		if e.Origin != nil {
+			m.Origin = &base.ID{Session: e.Origin.Session, Seq: base.Seq(e.Origin.Seq)}
+		}
 	}
 	if seq > math.MaxInt64 {
 		return nil, BrokenRule("a command's seq overflows")
 	}
 	f.seqIn = base.Seq(seq)
 	m.Seq = f.seqIn
-	m.Timeout = time.Duration(min(e.Timeout, math.MaxInt64/1000)) * time.Microsecond
-	m.Credit = int(min(e.Credit, math.MaxInt32))
-	m.Metadata = e.Metadata
-	if e.Origin != nil {
-		m.Origin = &base.ID{Session: e.Origin.Session, Seq: base.Seq(e.Origin.Seq)}
-	}
 	return payload, nil
 }
 
@@ -229,23 +233,19 @@ func (f *framed) check(h wire.Header) error {
 	return nil
 }
 
-// readHeader waits for a whole header.
-func readHeader(r *bufio.Reader) (wire.Header, error) {
+// peekHeader waits for a whole header, and returns it with its size and all that has
+// come. It takes nothing out of r.
+func peekHeader(r *bufio.Reader) (come []byte, h wire.Header, n int, err error) {
 	for {
-		b, _ := r.Peek(min(r.Buffered(), wire.MaxHeader))
-		h, n, err := wire.ParseHeader(b)
-		if err == nil {
-			_, err = r.Discard(n)
-			return h, err
+		come, _ = r.Peek(r.Buffered())
+		if h, n, err = wire.ParseHeader(come); err != wire.ErrShort {
+			return come, h, n, err
 		}
-		if !errors.Is(err, wire.ErrShort) {
-			return h, err
-		}
-		if _, err := r.Peek(len(b) + 1); err != nil {
-			if len(b) > 0 {
+		if _, err := r.Peek(len(come) + 1); err != nil {
+			if len(come) > 0 {
 				err = unexpected(err)
 			}
-			return h, err
+			return nil, h, 0, err
 		}
 	}
 }
@@ -275,19 +275,24 @@ func (f *framed) await(r *bufio.Reader) (whole bool, err error) {
 	}
 }
 
-// readPayload returns a view that holds until the next read.
-func (f *framed) readPayload(r *bufio.Reader, n int) ([]byte, error) {
-	if n <= r.Size() {
-		b, err := r.Peek(n)
-		if err != nil {
+// readPayload takes a frame out of r, whose header has n bytes, and returns its payload, a
+// view that holds until the next read. come is what had come of the frame, and of what
+// follows it.
+func (f *framed) readPayload(r *bufio.Reader, come []byte, n, length int) (payload []byte, err error) {
+	size := n + length
+	if size > r.Size() {
+		r.Discard(n)
+		f.frame = slices.Grow(f.frame[:0], length)[:length]
+		_, err = io.ReadFull(r, f.frame)
+		return f.frame, unexpected(err)
+	}
+	if size > len(come) {
+		if come, err = r.Peek(size); err != nil {
 			return nil, unexpected(err)
 		}
-		_, err = r.Discard(n)
-		return b, err
 	}
-	f.frame = slices.Grow(f.frame[:0], n)[:n]
-	_, err := io.ReadFull(r, f.frame)
-	return f.frame, unexpected(err)
+	_, err = r.Discard(size)
+	return come[n:size], err
 }
 
 // unexpected says that an end of the stream came where more was to follow.

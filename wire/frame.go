@@ -66,7 +66,11 @@ type Header struct {
 
 // AppendHeader appends h. A ping has no header: it is the byte Ping.
 func AppendHeader(dst []byte, h Header) []byte {
-	dst = append(dst, byte(h.Kind)<<4|byte(h.Flags))
+	first := byte(h.Kind)<<4 | byte(h.Flags)
+	if h.Slot < 0x80 && uint(h.Length) < 0x80 { // as in ParseHeader
+		return append(dst, first, byte(h.Slot), byte(h.Length))
+	}
+	dst = append(dst, first)
 	dst = AppendUvarint(dst, h.Slot)
 	return AppendUvarint(dst, uint64(h.Length))
 }

@@ -79,16 +79,19 @@ func ParseExtras(b []byte) (e Extras, rest []byte, err error) {
 	if bits == 0 || bits >= extrasEnd {
 		return e, nil, broken("a command's extras open with byte %#02x", bits)
 	}
-	fields := [...]*uint64{&e.Seq, &e.Timeout, &e.Credit}
-	for i, field := range fields {
-		if bits&(1<<i) == 0 {
-			continue
-		}
-		if *field, b, err = cutUvarint(b, "extras"); err != nil {
+	if bits&extraSeq != 0 {
+		if e.Seq, b, err = cutExtra(b); err != nil {
 			return e, nil, err
 		}
-		if *field == 0 {
-			return e, nil, broken("a command carries a zero among its extras")
+	}
+	if bits&extraTimeout != 0 {
+		if e.Timeout, b, err = cutExtra(b); err != nil {
+			return e, nil, err
+		}
+	}
+	if bits&extraCredit != 0 {
+		if e.Credit, b, err = cutExtra(b); err != nil {
+			return e, nil, err
 		}
 	}
 	if bits&extraMetadata != 0 {
@@ -114,6 +117,15 @@ func ParseExtras(b []byte) (e Extras, rest []byte, err error) {
 		}
 	}
 	return e, b, nil
+}
+
+// cutExtra reads a number among the extras, which is absent rather than zero.
+func cutExtra(b []byte) (v uint64, rest []byte, err error) {
+	v, rest, err = cutUvarint(b, "extras")
+	if err == nil && v == 0 {
+		err = broken("a command carries a zero among its extras")
+	}
+	return v, rest, err
 }
 
 // AppendPair appends a pair of a command's metadata.

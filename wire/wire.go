@@ -74,6 +74,9 @@ func AppendUvarint(dst []byte, v uint64) []byte {
 // ParseUvarint reads a uvarint and returns how many bytes it took. One that is
 // longer than it need be, or overflows 64 bits, is an error.
 func ParseUvarint(b []byte) (v uint64, n int, err error) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1, nil
+	}
 	for i, c := range b {
 		if i == maxVarint-1 && c > 1 {
 			return 0, 0, broken("a varint overflows 64 bits")
@@ -93,7 +96,7 @@ func ParseUvarint(b []byte) (v uint64, n int, err error) {
 // the middle breaks a rule.
 func cutUvarint(b []byte, what string) (v uint64, rest []byte, err error) {
 	v, n, err := ParseUvarint(b)
-	if errors.Is(err, ErrShort) {
+	if err == ErrShort {
 		err = broken("the bytes end in the middle of the %s", what)
 	}
 	return v, b[n:], err
