@@ -395,6 +395,33 @@ func TestAHelloThatWasOvertaken(t *testing.T) {
 	})
 }
 
+// So it is where the older one is that which opened the session: it does not end it.
+func TestAnOpeningThatWasOvertaken(t *testing.T) {
+	withHost(t, commands{"wait": waiter}, nil, func(t *testing.T, h *host) {
+		opening := handlerHello(wire.Session{ID: wire.SessionID{1}, Epoch: 1})
+		s, _, _ := h.Open(t.Context(), opening, "", nil)
+		v := h.visit(wire.ClientHello{Session: &wire.Session{ID: wire.SessionID{1}, Epoch: 1}})
+		v.resume() // the client has heard the answer, and its connection was cut
+		v.expect("list")
+		if _, err := s.Attach(nil, opening, nil); !errors.Is(err, base.ErrStaleEpoch) {
+			t.Errorf("got %v", err)
+		}
+		s.Abandon(opening)
+		settle()
+		if !h.HasSessions() {
+			t.Fatal("the session has ended")
+		}
+		v.send(0, 1, 1, "wait")
+		settle()
+		if h.Running() != 1 {
+			t.Error("the command does not run")
+		}
+		v.cut()
+		v.resume(stands(0, 1, 0, 0))
+		v.expect("list 0:seen,0+8")
+	})
+}
+
 // Without a session a cut ends all.
 func TestWithoutASessionACutEndsAll(t *testing.T) {
 	withHost(t, commands{"wait": waiter}, nil, func(t *testing.T, h *host) {

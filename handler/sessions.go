@@ -155,8 +155,9 @@ func (s *Session[T]) Abandon(hello *transport.Hello) {
 	switch {
 	case !s.named:
 	case !hello.Session.Resume:
-		s.handler.sessions.remove(s)
-		s.end(&base.Error{Code: base.ErrSessionLost, Message: "the hello that opened the session failed"})
+		if s.takeBack(hello) {
+			s.end(&base.Error{Code: base.ErrSessionLost, Message: "the hello that opened the session failed"})
+		}
 	default:
 		s.life.Lock()
 		defer s.life.Unlock()
@@ -164,6 +165,18 @@ func (s *Session[T]) Abandon(hello *transport.Hello) {
 			s.handler.sessions.detach(s)
 		}
 	}
+}
+
+// takeBack forgets a session that was opened by a hello, and returns true, unless its
+// client, which has heard the answer, has resumed it since: then it is that hello's.
+func (s *Session[T]) takeBack(opening *transport.Hello) bool {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.epoch != opening.Session.Epoch {
+		return false
+	}
+	s.handler.sessions.remove(s)
+	return true
 }
 
 // detach takes the session off a connection that has ended. It returns false if the
