@@ -150,7 +150,6 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, s.link.client.moment(k.deadline), max(k.credit, 1)
 	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, s.link.client.moment(until)
 	s.inputs = k.inputs
@@ -158,6 +157,7 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error
 		owed = s.got
 	}
 	s.got, s.acked = 0, 0
+	s.mu.Unlock()
 	return owed, nil
 }
 
@@ -186,13 +186,14 @@ func (l *link[T]) refused(conn *transport.Conn, waiting *patience, message strin
 // It returns the command's Seq.
 func (s *slot[T]) begin() base.Seq {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.sent = true
 	s.settled()
 	if s.ended || s.expired || len(s.in.items) > 0 {
 		s.signal()
 	}
-	return base.Seq(s.seq.Load())
+	seq := base.Seq(s.seq.Load())
+	s.mu.Unlock()
+	return seq
 }
 
 // checkSize returns the size that the codec foresees, held against the server's limit.

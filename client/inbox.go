@@ -31,9 +31,16 @@ func (it *item) isApart() bool { return it.owned != nil || it.pieces != nil || i
 // put adds the result in m, and takes over the memory that was reserved for it. Of a
 // result for which there is none, it adds how it failed.
 func (b *inbox) put(m *transport.Message) {
-	it := item{last: m.Last, err: m.Err, compressed: m.Compressed}
+	if n := len(b.items); n < cap(b.items) {
+		b.items = b.items[:n+1] // reset has emptied it
+	} else {
+		b.items = append(b.items, item{})
+	}
+	it := &b.items[len(b.items)-1]
+	it.last, it.compressed = m.Last, m.Compressed
 	switch {
 	case m.Err != nil:
+		it.err = m.Err
 	case m.Value != nil:
 		it.value, _ = m.Value.(base.Result)
 	case m.Pieces != nil:
@@ -49,7 +56,6 @@ func (b *inbox) put(m *transport.Message) {
 		b.bytes = append(b.bytes, m.Body...)
 	}
 	it.end = int32(len(b.bytes))
-	b.items = append(b.items, it)
 }
 
 func (b *inbox) reset() {

@@ -114,12 +114,12 @@ func (l *link[T]) decodeStream(index int, r transport.Reader) (any, error) {
 // taken too.
 func (l *link[T]) tryTake() (s *slot[T], crowd bool, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.leaving != nil {
-		return nil, false, l.leaving
+	if err = l.leaving; err == nil {
+		s = l.next()
+		crowd = s == nil || l.open > 1
 	}
-	s = l.next()
-	return s, s == nil || l.open > 1, nil
+	l.mu.Unlock()
+	return s, crowd, err
 }
 
 // next takes a free slot, or a new one; nil: all are taken. The caller holds mu.

@@ -24,11 +24,11 @@ func newQueue[E any](handle func(E), tasks *goroutines) *queue[E] {
 // add never waits.
 func (q *queue[E]) add(e E) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.items = append(q.items, e)
 	if !q.running {
 		q.start()
 	}
+	q.mu.Unlock()
 }
 
 func (q *queue[E]) run() {

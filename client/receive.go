@@ -121,7 +121,9 @@ func (l *link[T]) accept(conn *transport.Conn, s *slot[T], m *transport.Message)
 	}
 	s.in.put(m)
 	full := len(s.in.items) >= windowOfPlain && !m.Last && !conn.Supports(transport.Credit)
-	s.signal()
+	if len(s.in.items) == 1 { // else the owner was woken for those before, and has not taken them yet
+		s.signal()
+	}
 	s.mu.Unlock()
 	if full {
 		l.waitForOwner(conn, s)

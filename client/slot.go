@@ -148,9 +148,10 @@ func (s *slot[T]) expire() {
 // because of a last result. The owner calls it when there is no out.
 func (s *slot[T]) take() (ended, expired bool, err *base.Error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.takeLocked()
-	return s.ended, s.expired, s.err
+	ended, expired, err = s.ended, s.expired, s.err
+	s.mu.Unlock()
+	return ended, expired, err
 }
 
 // takeLocked is take for a caller that holds mu.
@@ -185,18 +186,16 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		return nil, false, nil, false
 	}
 	it := &s.out.items[s.next]
-	owned := it.owned
-	switch {
-	case it.pieces != nil:
-		s.body.SetPieces(it.pieces)
-	case owned != nil:
-		s.body.Set(owned)
-	default:
-		s.body.Set(s.out.bytes[s.from:it.end])
-	}
+	small := s.out.bytes[s.from:it.end]
 	s.next, s.from = s.next+1, int(it.end)
-	s.size, s.holding = s.body.Len(), it.held
-	it.owned, it.pieces, it.held = nil, nil, 0
+	var owned []byte
+	if it.isApart() {
+		owned = s.takeApart(it)
+	} else {
+		s.body.Set(small)
+		s.holding = 0
+	}
+	s.size = s.body.Len()
 	switch {
 	case it.err != nil:
 		return nil, it.last, s.named(it.err), true
@@ -220,6 +219,20 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
 	}
 	return result, it.last, err, true
+}
+
+// takeApart makes the body of it, which is not among the small ones, that of the slot, and
+// returns it if it is of one piece. Its memory is the slot's.
+func (s *slot[T]) takeApart(it *item) (owned []byte) {
+	owned = it.owned
+	if it.pieces != nil {
+		s.body.SetPieces(it.pieces)
+	} else {
+		s.body.Set(owned)
+	}
+	s.holding = it.held
+	it.owned, it.pieces, it.held = nil, nil, 0
+	return owned
 }
 
 // handedOver gives back the memory of the result that was popped last: it is its

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"context"
 	"math"
 	"net"
 	"sync"
@@ -81,8 +80,8 @@ func (x *command[T]) recycle() bool {
 	if !x.sendMu.TryLock() {
 		return false
 	}
-	defer x.sendMu.Unlock()
-	return x.ctx.recycle()
+	x.sendMu.Unlock()
+	return x.ctx.mayServe()
 }
 
 // begin makes x the record of the command in m, which came over conn. Only the
@@ -112,7 +111,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	if m.Origin != nil {
 		id = *m.Origin
 	}
-	x.ctx.setCommand(id, x.session.named || m.Origin != nil, m.Metadata, deadline)
+	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, deadline)
 	x.mu.Lock()
 	x.seq, x.link, x.at, x.timeout, x.granted, x.credits = m.Seq, conn, at, m.Timeout, credit, 0
 	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0
@@ -134,7 +133,6 @@ func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal 
 		x.letGoLocked()
 	}
 	x.mu.Unlock()
-	x.ctx.cancel(context.Canceled, errReturned) // of the command before: somebody may still hold it
 	copied := *refusal
 	x.end(m.Seq, &copied)
 }
@@ -152,15 +150,16 @@ func (x *command[T]) RemoteAddr() net.Addr { return x.session.last.Load().Remote
 // its time has run out.
 func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.turn, x.flushed = t, false
-	if x.hasEnded() {
+	over, late := x.hasEnded(), x.late()
+	x.started = !over && !late
+	x.mu.Unlock()
+	switch {
+	case over:
 		return ended(seq, x.ctx.why())
-	}
-	if x.late() {
+	case late:
 		return &base.Error{Outcome: base.Rejected, Code: base.ErrDeadline, Message: "the command's deadline passed before the server ran it"}
 	}
-	x.started = true
 	return nil
 }
 
@@ -209,6 +208,7 @@ func (x *command[T]) hasSent() bool {
 // over tells whether the command has ended.
 func (x *command[T]) over() bool {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.hasEnded()
+	ended := x.hasEnded()
+	x.mu.Unlock()
+	return ended
 }

@@ -32,17 +32,9 @@ type commandContext struct {
 	after    map[int]func()
 }
 
-// recycle makes the ctx ready for another command, unless it was touched: whoever holds it then
-// sees one command for ever.
-func (c *commandContext) recycle() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.touched.Load() {
-		return false
-	}
-	c.err, c.cause = nil, nil
-	return true
-}
+// mayServe tells whether the ctx may be another command's: not if it was touched, for
+// whoever holds it sees one command for ever.
+func (c *commandContext) mayServe() bool { return !c.touched.Load() }
 
 func (c *commandContext) touch() {
 	if !c.touched.Load() {
@@ -99,12 +91,13 @@ func (c *commandContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// setCommand says which command it is; a zero deadline is none.
-func (c *commandContext) setCommand(id base.ID, named bool, metadata []byte, deadline time.Time) {
+// serve makes it the ctx of a command; a zero deadline is none.
+func (c *commandContext) serve(id base.ID, named bool, metadata []byte, deadline time.Time) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.id, c.named, c.deadline = id, named, deadline
+	c.done, c.err, c.cause = nil, nil, nil // somebody may just have asked for that of the command before
 	c.metadata = append(c.metadata[:0], metadata...)
+	c.mu.Unlock()
 }
 
 // AfterFunc lets the context package derive from this one without a goroutine
@@ -135,18 +128,17 @@ func (c *commandContext) AfterFunc(f func()) (stop func() bool) {
 // cancel ends the ctx; only the first call counts.
 func (c *commandContext) cancel(err, cause error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return
+	if c.err == nil {
+		c.err, c.cause = err, cause
+		if c.done != nil {
+			close(c.done)
+		}
+		for _, f := range c.after {
+			go f()
+		}
+		c.after = nil
 	}
-	c.err, c.cause = err, cause
-	if c.done != nil {
-		close(c.done)
-	}
-	for _, f := range c.after {
-		go f()
-	}
-	c.after = nil
+	c.mu.Unlock()
 }
 
 // why returns the cause of the end; nil while the ctx has not ended.

@@ -237,24 +237,28 @@ func TestAfterFuncOfACtxThatHasEnded(t *testing.T) {
 }
 
 // Somebody may ask a ctx for its Done just as its record is taken for another command: he gets
-// that one's, which is open until it ends.
+// that of the one that has ended.
 func TestACtxThatIsAskedAsItIsTakenAgain(t *testing.T) {
 	var ctx commandContext
 	ctx.cancel(context.Canceled, nil)
-	if !ctx.recycle() {
+	if !ctx.mayServe() {
 		t.Fatal("nobody has touched it")
 	}
+	<-ctx.Done()
+	ctx.serve(base.ID{}, false, nil, time.Time{})
 	done := ctx.Done()
-	ctx.setCommand(base.ID{}, false, nil, time.Time{})
 	select {
 	case <-done:
 		t.Error("the next command has ended")
 	default:
 	}
+	if ctx.Err() != nil {
+		t.Errorf("the next command has ended by %v", ctx.Err())
+	}
 	ctx.cancel(context.Canceled, nil)
 	<-done
-	if ctx.recycle() {
-		t.Error("it is taken again though it was touched")
+	if ctx.mayServe() {
+		t.Error("it may serve again though it was touched")
 	}
 }
 

@@ -148,7 +148,6 @@ func (s *Session[T]) finish(x *command[T]) {
 		x.body = nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	x.mu.Lock()
 	x.running, x.cmd = false, nil
 	x.endInputs()
@@ -167,6 +166,7 @@ func (s *Session[T]) finish(x *command[T]) {
 	if s.running.Add(-1) == 0 && len(s.free) > keepFree {
 		s.free = slices.Clone(s.free[:keepFree])
 	}
+	s.mu.Unlock()
 }
 
 // rest gives up the records that nobody uses.
