@@ -7,12 +7,15 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 // Whatever a Wake meets, a message that is on its way as well as a reader that has just begun to
@@ -149,6 +152,33 @@ func TestOnlySocketsAreWoken(t *testing.T) {
 	}
 }
 
+// late is a connection that tells of its deadline beside what has come, as TLS does up to 1.2.
+type late struct{ net.Conn }
+
+func (l late) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	if err == nil {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
+}
+
+// A deadline is for who waits, not for who has got something.
+func TestADeadlineBesideWhatHasCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		c, s := client(near, 0), server(late{far})
+		defer end(c, s)
+		for range 3 {
+			c.Post(&Message{Kind: Ping})
+			var m Message
+			if err := s.Read(&m); err != nil || m.Kind != Ping {
+				t.Fatalf("got %v, %v", m.Kind, err)
+			}
+		}
+	})
+}
+
 // After a Shrink the buffers of both directions are small.
 func TestShrink(t *testing.T) {
 	near, far := tcp(t)
@@ -159,15 +189,18 @@ func TestShrink(t *testing.T) {
 		s.Post(&Message{Kind: Result, Slot: slot, Body: make([]byte, 6000)})
 	}
 	s.Settle(5 * time.Second)
-	near.Write(make([]byte, 1000)) // pings
+	// Pings, and a command that the read buffer does not hold.
+	frame := wire.AppendHeader(nil, wire.Header{Kind: wire.KindCommand, Length: 2 * readBuffer})
+	near.Write(slices.Concat(make([]byte, 1000), frame, make([]byte, 2*readBuffer)))
 	var m Message
-	for range 1000 {
+	for range 1001 {
 		if err := s.Read(&m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if cap(s.out)+cap(s.spare) < 6000 || s.in == s.small {
-		t.Errorf("buffers of %d and %d bytes, small: %v: this test shows nothing", cap(s.out), cap(s.spare), s.in == s.small)
+	framed := s.transport.(*framed)
+	if cap(s.out)+cap(s.spare) < 6000 || s.in == s.small || cap(framed.frame) < 2*readBuffer {
+		t.Errorf("buffers of %d, %d and %d bytes, small: %v: this test shows nothing", cap(s.out), cap(s.spare), cap(framed.frame), s.in == s.small)
 	}
 	woken := make(chan bool)
 	go func() { woken <- s.Sleep() }()
@@ -182,8 +215,8 @@ func TestShrink(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	if s.Shrink(); cap(s.out)+cap(s.spare) > 0 || s.in != s.small {
-		t.Errorf("buffers of %d and %d bytes, small: %v", cap(s.out), cap(s.spare), s.in == s.small)
+	if s.Shrink(); cap(s.out)+cap(s.spare)+cap(framed.frame) > 0 || s.in != s.small {
+		t.Errorf("buffers of %d, %d and %d bytes, small: %v", cap(s.out), cap(s.spare), cap(framed.frame), s.in == s.small)
 	}
 	near.Write([]byte{0})
 	if err := s.Read(&m); err != nil || m.Kind != Ping {
