@@ -65,7 +65,7 @@ type command[T any] struct {
 
 func newCommand[T any](s *Session[T]) *command[T] {
 	x := &command[T]{session: s, wake: make(chan struct{}, 1), ended: true}
-	x.ctx.parent = s.ctx
+	x.ctx.parent, x.ctx.mu = s.ctx, &x.mu
 	if s.named {
 		x.kept = new(kept)
 	}
@@ -111,8 +111,8 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	if m.Origin != nil {
 		id = *m.Origin
 	}
-	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, deadline)
 	x.mu.Lock()
+	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, deadline)
 	x.seq, x.link, x.at, x.timeout, x.granted, x.credits = m.Seq, conn, at, m.Timeout, credit, 0
 	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0
 	if x.session.named {
@@ -151,12 +151,12 @@ func (x *command[T]) RemoteAddr() net.Addr { return x.session.last.Load().Remote
 func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	x.mu.Lock()
 	x.turn, x.flushed = t, false
-	over, late := x.hasEnded(), x.late()
+	over, late, why := x.hasEnded(), x.late(), x.ctx.cause
 	x.started = !over && !late
 	x.mu.Unlock()
 	switch {
 	case over:
-		return ended(seq, x.ctx.why())
+		return ended(seq, why)
 	case late:
 		return &base.Error{Outcome: base.Rejected, Code: base.ErrDeadline, Message: "the command's deadline passed before the server ran it"}
 	}
@@ -179,7 +179,7 @@ func (x *command[T]) checkLocked(seq base.Seq) error {
 	case x.seq != seq:
 		return ended(seq, nil)
 	case x.hasEnded():
-		return ended(seq, x.ctx.why())
+		return ended(seq, x.ctx.cause)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type commandContext struct {
 	touched atomic.Bool
 	parent  context.Context // the session's: for values only
 
-	mu       sync.Mutex // protects what follows
+	mu       *sync.Mutex // the record's; protects what follows
 	id       base.ID
 	named    bool   // id is one
 	metadata []byte // as the wire has it
@@ -91,13 +91,11 @@ func (c *commandContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// serve makes it the ctx of a command; a zero deadline is none.
+// serve makes it the ctx of a command; a zero deadline is none. The caller holds mu.
 func (c *commandContext) serve(id base.ID, named bool, metadata []byte, deadline time.Time) {
-	c.mu.Lock()
 	c.id, c.named, c.deadline = id, named, deadline
 	c.done, c.err, c.cause = nil, nil, nil // somebody may just have asked for that of the command before
 	c.metadata = append(c.metadata[:0], metadata...)
-	c.mu.Unlock()
 }
 
 // AfterFunc lets the context package derive from this one without a goroutine
@@ -125,25 +123,19 @@ func (c *commandContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// cancel ends the ctx; only the first call counts.
+// cancel ends the ctx; only the first call counts. The caller holds mu.
 func (c *commandContext) cancel(err, cause error) {
-	c.mu.Lock()
-	if c.err == nil {
-		c.err, c.cause = err, cause
-		if c.done != nil {
-			close(c.done)
-		}
+	if c.err != nil {
+		return
+	}
+	c.err, c.cause = err, cause
+	if c.done != nil {
+		close(c.done)
+	}
+	if len(c.after) > 0 {
 		for _, f := range c.after {
 			go f()
 		}
 		c.after = nil
 	}
-	c.mu.Unlock()
-}
-
-// why returns the cause of the end; nil while the ctx has not ended.
-func (c *commandContext) why() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cause
 }

@@ -64,7 +64,7 @@ func TestACommandThatIsGivenUpBeforeItStarts(t *testing.T) {
 	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
 	defer conn.Fail(net.ErrClosed)
 	x := newCommand(newBareSession())
-	x.link, x.seq, x.running, x.ended = conn, 1, true, false
+	x.link, x.seq, x.granted, x.running, x.ended = conn, 1, 1, true, false
 	failure := &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled}
 	x.cancel(1, context.Canceled, failure)
 	if failure.Outcome != base.Rejected {
@@ -155,7 +155,7 @@ func TestALargeResultIsLetGo(t *testing.T) {
 	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
 	defer conn.Fail(net.ErrClosed)
 	x := newCommand(newBareSession())
-	x.link, x.seq, x.running, x.ended = conn, 1, true, false
+	x.link, x.seq, x.granted, x.running, x.ended = conn, 1, 1, true, false
 	x.scratch.B, x.packed.B = make([]byte, 1<<20), make([]byte, 1<<19)
 	x.large = len(x.scratch.B)
 	if err := x.send(1, true); err != nil {
@@ -216,18 +216,26 @@ func TestAReceiveLeftBehind(t *testing.T) {
 	}
 }
 
+func newContext() *commandContext { return &newCommand(newBareSession()).ctx }
+
+func (c *commandContext) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel(err, nil)
+}
+
 func TestAFunctionOfTheCtxIsStopped(t *testing.T) {
-	var ctx commandContext
+	ctx := newContext()
 	stop := ctx.AfterFunc(func() { t.Error("it was called") })
 	if !stop() || stop() {
 		t.Error("it can't be stopped, or twice")
 	}
-	ctx.cancel(context.Canceled, nil)
+	ctx.end(context.Canceled)
 }
 
 func TestAfterFuncOfACtxThatHasEnded(t *testing.T) {
-	var ctx commandContext
-	ctx.cancel(context.Canceled, nil)
+	ctx := newContext()
+	ctx.end(context.Canceled)
 	called := make(chan struct{})
 	stop := ctx.AfterFunc(func() { close(called) })
 	<-called
@@ -239,13 +247,15 @@ func TestAfterFuncOfACtxThatHasEnded(t *testing.T) {
 // Somebody may ask a ctx for its Done just as its record is taken for another command: he gets
 // that of the one that has ended.
 func TestACtxThatIsAskedAsItIsTakenAgain(t *testing.T) {
-	var ctx commandContext
-	ctx.cancel(context.Canceled, nil)
+	ctx := newContext()
+	ctx.end(context.Canceled)
 	if !ctx.mayServe() {
 		t.Fatal("nobody has touched it")
 	}
 	<-ctx.Done()
+	ctx.mu.Lock()
 	ctx.serve(base.ID{}, false, nil, time.Time{})
+	ctx.mu.Unlock()
 	done := ctx.Done()
 	select {
 	case <-done:
@@ -255,7 +265,7 @@ func TestACtxThatIsAskedAsItIsTakenAgain(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Errorf("the next command has ended by %v", ctx.Err())
 	}
-	ctx.cancel(context.Canceled, nil)
+	ctx.end(context.Canceled)
 	<-done
 	if ctx.mayServe() {
 		t.Error("it may serve again though it was touched")
@@ -270,7 +280,7 @@ func TestTheCtxOfARefusedCommandHasEnded(t *testing.T) {
 	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
 	defer conn.Fail(net.ErrClosed)
 	x := newCommand(newBareSession())
-	x.ctx.cancel(context.Canceled, nil)
+	x.ctx.end(context.Canceled)
 	if !x.recycle() {
 		t.Fatal("nobody holds on to it")
 	}

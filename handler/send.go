@@ -20,26 +20,29 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 		x.sendMu.Lock()
 	}
 	defer x.sendMu.Unlock()
-	nth, err := x.takeCredit(seq)
+	last, err := x.encode(seq, result)
 	if err != nil {
-		return err
-	}
-	last, err := x.encode(result)
-	if err != nil {
-		x.addCredit(1)
-		return err
+		return cmp.Or(x.check(seq), err)
 	}
 	if x.session.named {
+		nth, err := x.takeCredit(seq)
+		if err != nil {
+			return err
+		}
 		return x.keepResult(seq, nth, last)
 	}
 	for {
-		err = x.send(seq, last)
-		if err != transport.ErrNoRoom {
+		switch err = x.send(seq, last); err {
+		case errNoCredit:
+			x.pass()
+			<-x.wake
+		case transport.ErrNoRoom:
+			x.pass()
+			if err := x.link.Room(&x.ctx); err != nil {
+				return cmp.Or(x.check(seq), err)
+			}
+		default:
 			return err
-		}
-		x.pass()
-		if err := x.link.Room(&x.ctx); err != nil {
-			return cmp.Or(x.check(seq), err)
 		}
 	}
 }
@@ -72,14 +75,6 @@ func (x *command[T]) pass() {
 	t.pass()
 }
 
-// addCredit gives back the credit of n results that were not sent.
-func (x *command[T]) addCredit(n int) {
-	x.mu.Lock()
-	x.results -= n
-	x.mu.Unlock()
-	x.signal()
-}
-
 // credit lets n more results of a command go, as the client says.
 func (c *Conn[T]) credit(x *command[T], n int) error {
 	x.mu.Lock()
@@ -103,14 +98,14 @@ func (x *command[T]) signal() {
 
 // encode encodes a result into scratch. A panic of the codec, or of LastOne, is
 // an error of this Send.
-func (x *command[T]) encode(result base.Result) (last bool, err error) {
+func (x *command[T]) encode(seq base.Seq, result base.Result) (last bool, err error) {
 	if result == nil {
-		return false, &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: x.seq, Message: "the result is nil"}
+		return false, &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: seq, Message: "the result is nil"}
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			x.panicked(x.seq, result, v)
-			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: x.seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
+			x.panicked(seq, result, v)
+			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
 		}
 	}()
 	last = result.LastOne()
@@ -121,25 +116,32 @@ func (x *command[T]) encode(result base.Result) (last bool, err error) {
 	if err := x.session.handler.Codec.Encode(result, &x.scratch); err != nil {
 		var e *base.Error
 		if !errors.As(err, &e) || e == nil {
-			e = &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: x.seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
+			e = &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
 		}
 		return false, e
 	}
 	if limit := x.session.maxResultSize; limit > 0 && len(x.scratch.B) > limit {
-		return false, &base.Error{Outcome: base.Failed, Code: base.ErrTooLargeResult, Seq: x.seq, Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", len(x.scratch.B), limit)}
+		return false, &base.Error{Outcome: base.Failed, Code: base.ErrTooLargeResult, Seq: seq, Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", len(x.scratch.B), limit)}
 	}
 	x.large = len(x.scratch.B)
 	return last, x.compress()
 }
 
-// send sends what is in scratch, unless the command has ended meanwhile: that is
-// checked under the lock under which the result is appended, so that nothing can
-// follow a command's last frame.
+// errNoCredit is what send says where the client has given no credit for another result.
+var errNoCredit = errors.New("handler: there is no credit")
+
+// send sends what is in scratch, if there is credit and room for it, unless the command
+// has ended meanwhile: that is checked under the lock under which the result is appended,
+// so that nothing can follow a command's last frame.
 func (x *command[T]) send(seq base.Seq, last bool) error {
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
 		return err
+	}
+	if x.results >= x.granted {
+		x.mu.Unlock()
+		return errNoCredit
 	}
 	conn := x.link
 	m := &x.message
@@ -148,6 +150,9 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	m.Body, m.Compressed = x.encoded()
 	flush, err := conn.Append(m)
 	large := err == nil && m.Large()
+	if err == nil {
+		x.results++
+	}
 	switch {
 	case large:
 		x.sending = m

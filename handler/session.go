@@ -133,7 +133,6 @@ func (s *Session[T]) spare(seq base.Seq) *command[T] {
 // finish lets go of a command whose Exec has returned. Its ctx ends in any case: a
 // goroutine that the command left behind may wait for that.
 func (s *Session[T]) finish(x *command[T]) {
-	x.ctx.cancel(context.Canceled, errReturned)
 	if x.timeout > 0 || x.entered != 0 {
 		s.handler.wheel.Stop(&x.timer)
 	}
@@ -150,6 +149,7 @@ func (s *Session[T]) finish(x *command[T]) {
 	s.mu.Lock()
 	x.mu.Lock()
 	x.running, x.cmd = false, nil
+	x.ctx.cancel(context.Canceled, errReturned)
 	x.endInputs()
 	ended, last := x.hasEnded(), over{x.seq, x.rejected}
 	x.mu.Unlock()
