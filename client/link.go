@@ -229,9 +229,12 @@ func (l *link[T]) release(s *slot[T]) {
 	if s.pending.present() {
 		*s.pending = delivery{}
 	}
-	s.putScratch(conn)
+	if cap(s.scratch.B) > keepInbox || cap(s.compressed.B) > keepInbox {
+		s.putScratch(conn)
+		s.message.Body = nil
+	}
+	s.scratch.Reset()
 	s.compressed.Reset()
-	s.message.Body = nil // it may be large
 	if len(s.ready) > 0 {
 		<-s.ready // it is nobody else's now
 	}
@@ -258,8 +261,8 @@ func (l *link[T]) release(s *slot[T]) {
 func (s *slot[T]) putScratch(conn *transport.Conn) {
 	if !s.message.Large() || conn != nil && conn.Wrote(&s.message) {
 		s.link.client.memory.pool.Put(s.scratch.B)
+		s.scratch.B = nil
 	}
-	s.scratch.Reset()
 }
 
 // leave lets no further command begin, for a reason. Those that are open go on;
