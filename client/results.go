@@ -5,7 +5,6 @@ import (
 	"iter"
 
 	"github.com/cmdstream/cmdstream/base"
-	"github.com/cmdstream/cmdstream/transport"
 )
 
 // window is how many results of Results may be on their way at first. While they are so
@@ -13,14 +12,14 @@ import (
 // maxWindow.
 const (
 	window      = 64
-	maxWindow   = 512
+	maxWindow   = 1024
 	windowBytes = 64 << 10
 )
 
 // Results sends cmd when the loop over it begins, and yields its results as they
 // come; an error is the last pair. Leaving the loop early cancels the command.
 // While the loop's body is slow the server waits, by flow control, once 64
-// results are on their way, or up to 512 small ones. ctx and Conf.Timeout bound
+// results are on their way, or up to 1024 small ones. ctx and Conf.Timeout bound
 // the whole loop. Each loop over the same iterator sends the command anew.
 func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base.Result, error] {
 	return func(yield func(base.Result, error) bool) {
@@ -82,11 +81,11 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 }
 
 // taken counts a result that the owner has taken, and gives credit back when half of the
-// window was, or 64.
+// window was: whoever waits for it wakes up seldom, and does not wait while there is more.
 func (s *slot[T]) taken(seq base.Seq) {
 	s.credit++
 	s.bytes += s.size
-	if s.credit < min(s.window/2, transport.AckAfter) {
+	if s.credit < s.window/2 {
 		return
 	}
 	more := 0

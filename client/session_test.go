@@ -519,7 +519,7 @@ func TestSmallResultsAreAcknowledged(t *testing.T) {
 			t.Errorf("credit for %d results, of which none was taken", credit)
 		}
 		close(may)
-		for most < 64+256 || seen+64 <= sent { // the window becomes 512
+		for most < 256+512 || seen+64 <= sent { // the window becomes 1024
 			hear()
 			send()
 		}
