@@ -91,9 +91,6 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		l.release(s)
 		return nil, 0, err
 	}
-	if !k.deadline.IsZero() {
-		c.wheel.Start(&s.timer, time.Until(k.deadline))
-	}
 	if s.message.Large() {
 		s.sayBefore(conn, owed)
 		owed = 0
@@ -103,7 +100,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		s.sayBefore(conn, owed)
 		owed = 0
 		if err = conn.Room(k.ctx()); err == nil {
-			s.message.Timeout = left(c.time(s.until))
+			s.message.Timeout = c.left(s.until)
 			flush, err = conn.Append(&s.message)
 		}
 	}
@@ -130,13 +127,13 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 	return s, seq, nil
 }
 
-// prepare makes the message of the command whose body is in scratch. owed is how many results of
+// prepare makes the message of the command whose body is in scratch, and starts its time. owed is how many results of
 // the command before have come, where the server does not know of all.
 func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error) {
-	until := k.until()
+	c := s.link.client
 	m := &s.message
 	*m = transport.Message{}
-	m.Kind, m.Slot, m.Credit, m.Timeout = transport.Command, s.index, k.credit, left(until)
+	m.Kind, m.Slot, m.Credit = transport.Command, s.index, k.credit
 	m.SeqTo, m.Origin, m.Body = s, k.origin, s.scratch.B
 	if len(s.compressed.B) > 0 {
 		m.Body, m.Compressed = s.compressed.B, true
@@ -149,15 +146,25 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error
 			return 0, err
 		}
 	}
+	var now time.Time
+	var deadline, until moment
+	if t := k.until(); !t.IsZero() {
+		now = time.Now()
+		deadline, until = c.moment(k.deadline, now), c.moment(t, now)
+		m.Timeout = max(t.Sub(now), time.Microsecond)
+	}
 	s.mu.Lock()
-	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, s.link.client.moment(k.deadline), max(k.credit, 1)
-	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, s.link.client.moment(until)
+	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, deadline, max(k.credit, 1)
+	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, until
 	s.inputs = k.inputs
 	if s.got > s.acked {
 		owed = s.got
 	}
 	s.got, s.acked = 0, 0
 	s.mu.Unlock()
+	if deadline != 0 {
+		c.wheel.Start(&s.timer, k.deadline.Sub(now))
+	}
 	return owed, nil
 }
 

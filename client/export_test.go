@@ -7,3 +7,14 @@ func HeldBytes[T any](c *Client[T]) int { return int(c.memory.used.Load()) }
 func ReadByCallers[T any](c *Client[T]) bool {
 	return c.current.Load().reading.by.Load() != byLink
 }
+
+// HeldByFreeSlots returns how many bytes of commands c's free slots hold on to.
+func HeldByFreeSlots[T any](c *Client[T]) (n int) {
+	l := c.current.Load()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.free {
+		n += cap(s.scratch.B) + cap(s.compressed.B) + cap(s.message.Body)
+	}
+	return n
+}

@@ -32,7 +32,7 @@ func (it *item) isApart() bool { return it.owned != nil || it.pieces != nil || i
 // result for which there is none, it adds how it failed.
 func (b *inbox) put(m *transport.Message) {
 	if n := len(b.items); n < cap(b.items) {
-		b.items = b.items[:n+1] // reset has emptied it
+		b.items = b.items[:n+1] // it is zero: reset, or append, has seen to that
 	} else {
 		b.items = append(b.items, item{})
 	}

@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/compress/flate"
 	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/transport"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -230,4 +233,24 @@ func TestLargeCommandsThatAreCancelledNowAndThen(t *testing.T) {
 			t.Errorf("the client has ended: %v", c.Err())
 		}
 	})
+}
+
+// A slot that is free holds no large command, compressed or not.
+func TestAFreeSlotHoldsNoLargeCommand(t *testing.T) {
+	for _, size := range []int{10 << 10, 100 << 10, 1 << 20} {
+		for _, compressions := range [][]transport.Compression{nil, {flate.New(1)}} {
+			bubble(t, func(t *testing.T) {
+				l := serve(t, echo, serverConf{Compressions: compressions})
+				c := dial(t, l, client.Conf{Compressions: compressions})
+				body := make([]byte, size)
+				rand.Read(body[:size/2])
+				if _, err := c.Do(t.Context(), command{N: 1, Body: body}); err != nil {
+					t.Fatal(err)
+				}
+				if held := client.HeldByFreeSlots(c); held > 3*4<<10 {
+					t.Errorf("%d bytes are held after a command of %d", held, size)
+				}
+			})
+		}
+	}
 }

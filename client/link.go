@@ -231,7 +231,6 @@ func (l *link[T]) release(s *slot[T]) {
 	}
 	if cap(s.scratch.B) > keepInbox || cap(s.compressed.B) > keepInbox {
 		s.putScratch(conn)
-		s.message.Body = nil
 	}
 	s.scratch.Reset()
 	s.compressed.Reset()
@@ -261,8 +260,8 @@ func (l *link[T]) release(s *slot[T]) {
 func (s *slot[T]) putScratch(conn *transport.Conn) {
 	if !s.message.Large() || conn != nil && conn.Wrote(&s.message) {
 		s.link.client.memory.pool.Put(s.scratch.B)
-		s.scratch.B = nil
 	}
+	s.message.Body = nil // its memory is the pool's, or the connection's
 }
 
 // leave lets no further command begin, for a reason. Those that are open go on;

@@ -77,11 +77,13 @@ func (p *patience) until() time.Time {
 // has some, and they are smaller than a time.Time.
 type moment int64
 
-func (c *Client[T]) moment(t time.Time) moment {
+func (c *Client[T]) now() moment { return moment(time.Since(c.start)) }
+
+// moment returns the moment of t, which may be of the wall clock, as it stands now.
+func (c *Client[T]) moment(t, now time.Time) moment {
 	if t.IsZero() {
 		return 0
 	}
-	now := time.Now()
 	return moment(now.Sub(c.start) + t.Sub(now))
 }
 
@@ -93,11 +95,11 @@ func (c *Client[T]) time(m moment) time.Time {
 }
 
 // left returns the time until a deadline, for the wire; 0: there is none.
-func left(until time.Time) time.Duration {
-	if until.IsZero() {
+func (c *Client[T]) left(until moment) time.Duration {
+	if until == 0 {
 		return 0
 	}
-	return max(time.Until(until), time.Microsecond)
+	return max(time.Duration(until-c.now()), time.Microsecond)
 }
 
 var (

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/internal/wheel"
@@ -133,7 +132,7 @@ func (s *slot[T]) signal() {
 // belong to a later command by then.
 func (s *slot[T]) expire() {
 	s.mu.Lock()
-	expired := s.owner != nobody && s.deadline != 0 && !time.Now().Before(s.link.client.time(s.deadline))
+	expired := s.owner != nobody && s.deadline != 0 && s.link.client.now() >= s.deadline
 	if expired {
 		s.expired = true
 		s.signal()
@@ -187,13 +186,12 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	}
 	it := &s.out.items[s.next]
 	small := s.out.bytes[s.from:it.end]
-	s.next, s.from = s.next+1, int(it.end)
+	s.next, s.from, s.holding = s.next+1, int(it.end), it.held
 	var owned []byte
 	if it.isApart() {
 		owned = s.takeApart(it)
 	} else {
 		s.body.Set(small)
-		s.holding = 0
 	}
 	s.size = s.body.Len()
 	switch {
@@ -222,7 +220,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 }
 
 // takeApart makes the body of it, which is not among the small ones, that of the slot, and
-// returns it if it is of one piece. Its memory is the slot's.
+// returns it if it is of one piece.
 func (s *slot[T]) takeApart(it *item) (owned []byte) {
 	owned = it.owned
 	if it.pieces != nil {
@@ -230,7 +228,6 @@ func (s *slot[T]) takeApart(it *item) (owned []byte) {
 	} else {
 		s.body.Set(owned)
 	}
-	s.holding = it.held
 	it.owned, it.pieces, it.held = nil, nil, 0
 	return owned
 }

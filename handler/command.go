@@ -125,7 +125,8 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	}
 }
 
-// refuse ends a command that is not run.
+// refuse ends a command that is not run. Nobody has got a ctx of it; that of the command before on
+// this record has ended.
 func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal *base.Error) {
 	x.mu.Lock()
 	x.seq, x.slot, x.link, x.ended, x.started = m.Seq, m.Slot, conn, false, false

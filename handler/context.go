@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -81,11 +82,12 @@ func (c *commandContext) Value(key any) any {
 		return c.id
 	case base.MetadataKey():
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		if len(c.metadata) == 0 {
+		metadata := bytes.Clone(c.metadata)
+		c.mu.Unlock()
+		if len(metadata) == 0 {
 			return nil
 		}
-		m, _ := transport.ParseMetadata(c.metadata) // it was checked when it came
+		m, _ := transport.ParseMetadata(metadata) // it was checked when it came
 		return m
 	}
 	return c.parent.Value(key)

@@ -74,8 +74,8 @@ func TestOneCommandSendsFromManyGoroutines(t *testing.T) {
 	})
 }
 
-// A Send that a command leaves behind gives its credit back when it fails: to
-// nobody, once the command has ended.
+// A Send that a command has left behind does not hold up the next one on the slot, and nothing of
+// its credit is that one's.
 func TestCreditOfAnEndedCommandIsNotTheNextOnes(t *testing.T) {
 	hold := make(chan struct{})
 	test(t, commands{"leave": func(c call) error {

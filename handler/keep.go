@@ -74,6 +74,7 @@ func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
 	if !last && len(item.body) <= transport.LargeBody { // a Buffer does not write to the memory of a large one again
 		item.body = x.kept.copyBody(item.body)
 	}
+	x.results++
 	x.kept.results++
 	x.ended = last
 	if last {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -320,5 +321,73 @@ func TestWhatIsKeptTakesThePlaceOfWhatIsGone(t *testing.T) {
 	}
 	if x.letGoLocked(); cap(k.items) > transport.AckAfter {
 		t.Errorf("a command that is over holds the memory of %d results", cap(k.items))
+	}
+}
+
+// bytesCodec encodes a result of so many bytes.
+type bytesCodec struct{ gate }
+
+type manyBytes int
+
+func (manyBytes) LastOne() bool { return false }
+
+func (*bytesCodec) Encode(r base.Result, w transport.Writer) error {
+	_, err := w.Write(make([]byte, r.(manyBytes)))
+	return err
+}
+
+// A Send that waits for credit holds no large result beside its user's, but for the first one of
+// a record, and none once its command has ended.
+func TestASendThatWaitsHoldsNoLargeResult(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := memnet.Pipe()
+			go io.Copy(io.Discard, near)
+			conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+			defer conn.Fail(net.ErrClosed)
+			s := newBareSession()
+			s.handler.Codec = new(bytesCodec)
+			x := newCommand(s)
+			x.link, x.seq, x.granted, x.running, x.started, x.ended = conn, 1, 1, true, true, false
+			if first {
+				x.granted = 0
+			} else if err := x.Send(1, manyBytes(1<<20)); err != nil {
+				t.Fatal(err)
+			}
+			sent := make(chan error)
+			go func() { sent <- x.Send(1, manyBytes(1<<20)) }()
+			synctest.Wait()
+			if held := cap(x.scratch.B) > keepBody; held != first {
+				t.Errorf("first: %v; a result of %d bytes waits for credit", first, cap(x.scratch.B))
+			}
+			x.cancel(1, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled})
+			if err := <-sent; !errors.Is(err, base.ErrCommandEnded) {
+				t.Errorf("got %v", err)
+			}
+			if cap(x.scratch.B) > keepBody || x.message.Body != nil {
+				t.Error("the record holds the result")
+			}
+		})
+	}
+}
+
+// A result takes its credit when it goes, however often it is tried.
+func TestAResultWithoutRoomTakesNoCredit(t *testing.T) {
+	near, far := memnet.Pipe() // of which nobody reads
+	defer near.Close()
+	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+	defer conn.Fail(net.ErrClosed)
+	x := newCommand(newBareSession())
+	x.link, x.seq, x.granted, x.running, x.ended = conn, 1, 1, true, false
+	for err := error(nil); err == nil; {
+		_, err = conn.Append(&transport.Message{Kind: transport.Result, Body: make([]byte, 4<<10)})
+	}
+	for range 3 {
+		if err := x.send(1, false); err != transport.ErrNoRoom {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if x.results != 0 {
+		t.Errorf("%d results count", x.results)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -556,5 +557,65 @@ func TestAFailureComesAfterTheResults(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		v.resume(stands(0, 1, 0, 8))
 		v.expect("list 0:seen,0+8", "0: 1", "0: 2", "0: failed, exec: "+io.ErrNoProgress.Error())
+	})
+}
+
+// Nothing that a command tries to send after its last result takes the place of that, which its
+// client may not have seen: not of the command itself, nor of a goroutine that it has left behind.
+func TestNothingTakesThePlaceOfTheLastResult(t *testing.T) {
+	withHost(t, commands{
+		"itself": func(c call) error {
+			err := c.last("first")
+			if late := c.last("later"); !errors.Is(late, base.ErrCommandEnded) {
+				t.Errorf("the second last result: %v", late)
+			}
+			return err
+		},
+		"left behind": func(c call) error {
+			go func() {
+				time.Sleep(time.Second)
+				c.send("stale")
+			}()
+			return c.last("first")
+		},
+	}, nil, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 2, "itself")
+		v.send(1, 2, 2, "left behind")
+		settle()
+		v.cut()
+		time.Sleep(2 * time.Second)
+		v.resume(stands(0, 1, 0, 2), stands(1, 2, 0, 2))
+		v.inOrder("list 0:seen,0+8 1:seen,0+8", "0: first.", "1: first.")
+	})
+}
+
+// The same with two goroutines that send what they can.
+func TestTwoGoroutinesAfterTheLastResult(t *testing.T) {
+	withHost(t, commands{"both": func(c call) error {
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for c.send("tick") == nil {
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		time.Sleep(10 * time.Millisecond)
+		err := c.last("last")
+		wg.Wait()
+		return err
+	}}, nil, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 1000, "both")
+		settle()
+		v.cut()
+		time.Sleep(time.Second)
+		v.resume(stands(0, 1, 0, 1000))
+		settle()
+		heard := v.take()
+		if last := heard[len(heard)-1]; last != "0: last." {
+			t.Errorf("the last one is %q", last)
+		}
 	})
 }

@@ -20,40 +20,48 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 		x.sendMu.Lock()
 	}
 	defer x.sendMu.Unlock()
+	nth := 0
+	if x.session.named || x.large > keepBody {
+		// Until its client has seen it, the session's last result lies in scratch. And what
+		// waits for credit is not counted, so it may be small only.
+		var err error
+		if nth, err = x.waitForCredit(seq); err != nil {
+			return err
+		}
+	}
 	last, err := x.encode(seq, result)
 	if err != nil {
 		return cmp.Or(x.check(seq), err)
 	}
 	if x.session.named {
-		nth, err := x.takeCredit(seq)
-		if err != nil {
-			return err
-		}
 		return x.keepResult(seq, nth, last)
 	}
 	for {
 		switch err = x.send(seq, last); err {
 		case errNoCredit:
-			x.pass()
-			<-x.wake
+			_, err = x.waitForCredit(seq)
 		case transport.ErrNoRoom:
 			x.pass()
-			if err := x.link.Room(&x.ctx); err != nil {
-				return cmp.Or(x.check(seq), err)
+			if err = x.link.Room(&x.ctx); err != nil {
+				err = cmp.Or(x.check(seq), err)
 			}
 		default:
+			return err
+		}
+		if err != nil {
+			x.dropEncoded()
 			return err
 		}
 	}
 }
 
-// takeCredit waits until the client has given credit for a result, which is the nth.
-func (x *command[T]) takeCredit(seq base.Seq) (nth int, err error) {
+// waitForCredit waits until the client has given credit for the next result, which is the
+// nth.
+func (x *command[T]) waitForCredit(seq base.Seq) (nth int, err error) {
 	for {
 		x.mu.Lock()
 		if err = x.checkLocked(seq); err == nil && x.results < x.granted {
-			x.results++
-			nth = x.results
+			nth = x.results + 1 // which only a Send changes
 			x.mu.Unlock()
 			return nth, nil
 		}
@@ -137,6 +145,7 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
+		x.dropEncoded()
 		return err
 	}
 	if x.results >= x.granted {
@@ -177,6 +186,14 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		x.scratch.B, x.packed.B, m.Body = nil, nil, nil
 	}
 	return err
+}
+
+// dropEncoded lets go of a large result that was not appended.
+func (x *command[T]) dropEncoded() {
+	if x.large > keepBody {
+		x.session.handler.memory.bodies.Put(x.scratch.B)
+		x.scratch.B, x.packed.B, x.message.Body = nil, nil, nil
+	}
 }
 
 // sendLarge waits until a large result is written. If the command ends before,

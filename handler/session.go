@@ -180,15 +180,27 @@ func (s *Session[T]) rest() {
 // call counts.
 func (s *Session[T]) end(reason error) {
 	s.life.Lock()
+	first := s.close(reason)
+	s.life.Unlock()
+	if first {
+		s.endCommands(reason)
+	}
+}
+
+// close lets nobody resume the session any more, unless it was closed before. The caller holds
+// life, and calls endCommands afterwards.
+func (s *Session[T]) close(reason error) (first bool) {
 	if s.over != nil {
-		s.life.Unlock()
-		return
+		return false
 	}
 	s.over = reason
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
-	s.life.Unlock()
+	return true
+}
+
+func (s *Session[T]) endCommands(reason error) {
 	s.ended.Store(true)
 	s.mu.Lock()
 	commands := slices.Concat(s.table, s.left)

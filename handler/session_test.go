@@ -481,3 +481,34 @@ func TestMetadataReachesItsCommandAlone(t *testing.T) {
 		v.expect(`0: ["eve"].`)
 	})
 }
+
+// However the hellos end of a session that was resumed before it was attached, it is kept for its
+// time, and not for longer.
+func TestHellosThatAllBreakOff(t *testing.T) {
+	for _, openingFirst := range []bool{true, false} {
+		withHost(t, nil, nil, func(t *testing.T, h *host) {
+			opening := handlerHello(wire.Session{ID: wire.SessionID{1}, Epoch: 1})
+			s, _, _ := h.Open(t.Context(), opening, "", nil)
+			resuming := handlerHello(wire.Session{Resume: true, ID: wire.SessionID{1}, Epoch: 2})
+			again, _, _ := h.Resume(resuming, "", nil, nil)
+			if s != again {
+				t.Fatal("another session was resumed")
+			}
+			if openingFirst {
+				s.Abandon(opening)
+				s.Abandon(resuming)
+			} else {
+				s.Abandon(resuming)
+				s.Abandon(opening)
+			}
+			if all, detached := h.SessionCount(); all != 1 || detached != 1 {
+				t.Errorf("%d sessions, %d without a connection", all, detached)
+			}
+			time.Sleep(time.Minute)
+			settle()
+			if h.HasSessions() {
+				t.Error("it is kept for longer")
+			}
+		})
+	}
+}

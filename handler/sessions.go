@@ -155,9 +155,7 @@ func (s *Session[T]) Abandon(hello *transport.Hello) {
 	switch {
 	case !s.named:
 	case !hello.Session.Resume:
-		if s.takeBack(hello) {
-			s.end(&base.Error{Code: base.ErrSessionLost, Message: "the hello that opened the session failed"})
-		}
+		s.takeBack(hello)
 	default:
 		s.life.Lock()
 		defer s.life.Unlock()
@@ -167,16 +165,21 @@ func (s *Session[T]) Abandon(hello *transport.Hello) {
 	}
 }
 
-// takeBack forgets a session that was opened by a hello, and returns true, unless its
-// client, which has heard the answer, has resumed it since: then it is that hello's.
-func (s *Session[T]) takeBack(opening *transport.Hello) bool {
+// takeBack ends a session that was opened by a hello which has failed, unless its client, which
+// has heard the answer, has resumed it since: then it is that hello's.
+func (s *Session[T]) takeBack(opening *transport.Hello) {
 	s.life.Lock()
-	defer s.life.Unlock()
 	if s.epoch != opening.Session.Epoch {
-		return false
+		s.life.Unlock()
+		return
 	}
-	s.handler.sessions.remove(s)
-	return true
+	reason := &base.Error{Code: base.ErrSessionLost, Message: "the hello that opened the session failed"}
+	s.handler.sessions.forget(s, reason.Message)
+	first := s.close(reason)
+	s.life.Unlock()
+	if first {
+		s.endCommands(reason)
+	}
 }
 
 // detach takes the session off a connection that has ended. It returns false if the
@@ -270,10 +273,12 @@ func (all *sessions[T]) giveUp(s *Session[T], counter *atomic.Uint64, why string
 		s.life.Unlock()
 		return
 	}
+	reason := &base.Error{Code: base.ErrSessionLost, Message: "the session was given up: " + why}
 	all.forget(s, why)
 	counter.Add(1)
+	s.close(reason)
 	s.life.Unlock()
-	s.end(&base.Error{Code: base.ErrSessionLost, Message: "the session was given up: " + why})
+	s.endCommands(reason)
 }
 
 // remove forgets a session that its client has ended.

@@ -257,7 +257,7 @@ func (f *framed) await(r *bufio.Reader) (whole bool, err error) {
 		b, _ := r.Peek(r.Buffered())
 		h, n, err := wire.ParseHeader(b)
 		need := n + h.Length
-		if errors.Is(err, wire.ErrShort) {
+		if err == wire.ErrShort {
 			need = len(b) + 1
 		} else if err != nil || need <= len(b) {
 			// Read says what is wrong. It waits for more where a body is in pieces.

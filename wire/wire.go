@@ -47,8 +47,8 @@ const (
 	maxVarint = 10
 )
 
-// ErrShort is returned by Parse functions for input that ends before the thing
-// does: more bytes may make it valid.
+// ErrShort is returned by Parse functions, as it is, for input that ends before the
+// thing does: more bytes may make it valid.
 var ErrShort = errors.New("wire: more bytes needed")
 
 // A RuleError says which rule of the protocol the peer broke. The connection
