@@ -67,8 +67,11 @@ type Header struct {
 // AppendHeader appends h. A ping has no header: it is the byte Ping.
 func AppendHeader(dst []byte, h Header) []byte {
 	first := byte(h.Kind)<<4 | byte(h.Flags)
-	if h.Slot < 0x80 && uint(h.Length) < 0x80 { // as in ParseHeader
+	switch { // as in ParseHeader
+	case h.Slot < 0x80 && uint(h.Length) < 0x80:
 		return append(dst, first, byte(h.Slot), byte(h.Length))
+	case h.Slot < 0x80*0x80 && uint(h.Length) < 0x80:
+		return append(dst, first, byte(h.Slot)|0x80, byte(h.Slot>>7), byte(h.Length))
 	}
 	dst = append(dst, first)
 	dst = AppendUvarint(dst, h.Slot)
@@ -91,10 +94,14 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	if h.Flags&^flagsOf[h.Kind] != 0 {
 		return h, 0, broken("a frame of kind %s has flags %#x that it can't have", h.Kind, uint8(h.Flags))
 	}
-	// In the common case slot and length take one byte each.
-	if len(b) >= 3 && b[1] < 0x80 && b[2] < 0x80 {
+	// In the common case the length takes one byte, and the slot one or two.
+	switch {
+	case len(b) >= 3 && b[1] < 0x80 && b[2] < 0x80:
 		h.Slot, h.Length = uint64(b[1]), int(b[2])
 		return h, 3, nil
+	case len(b) >= 4 && b[1] >= 0x80 && b[2] < 0x80 && b[2] > 0 && b[3] < 0x80:
+		h.Slot, h.Length = uint64(b[1]&0x7f)|uint64(b[2])<<7, int(b[3])
+		return h, 4, nil
 	}
 	slot, n, err := ParseUvarint(b[1:])
 	if err != nil {

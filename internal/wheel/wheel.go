@@ -81,7 +81,6 @@ func New() *Wheel {
 // Fires before it are quick and the scheduler keeps up.
 func (w *Wheel) Start(t *Timer, d time.Duration) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.remove(t)
 	now := time.Since(w.start)
 	t.tick = tickAfter(now, d)
@@ -92,6 +91,7 @@ func (w *Wheel) Start(t *Timer, d time.Duration) {
 		w.next = t.tick
 		w.arm(now)
 	}
+	w.mu.Unlock()
 }
 
 // Stop disarms t. It reports true if t was armed: it will not fire for this
@@ -99,8 +99,9 @@ func (w *Wheel) Start(t *Timer, d time.Duration) {
 // running or is just about to.
 func (w *Wheel) Stop(t *Timer) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.remove(t)
+	armed := w.remove(t)
+	w.mu.Unlock()
+	return armed
 }
 
 // Close stops the wheel for good: no timer fires any more, except for a Fire
