@@ -34,7 +34,7 @@ func (c *Client[T]) deadline() time.Time {
 	if c.conf.Timeout <= 0 {
 		return time.Time{}
 	}
-	return c.start.Add(time.Since(c.start)).Add(c.conf.Timeout) // which costs less than time.Now
+	return time.Now().Add(c.conf.Timeout)
 }
 
 // again tells whether a command of which no result was taken can be sent once more,

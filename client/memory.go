@@ -11,7 +11,8 @@ import (
 
 // memory is how many bytes of results a client holds: those on their way in pieces,
 // and those that have come and were not taken yet. What fits into the keepInbox bytes
-// of a command's inbox is not counted: the number of commands bounds that.
+// of a command's inbox is not counted, nor are its items, of which there are maxWindow at
+// most, as a rule: the number of commands bounds that.
 type memory struct {
 	limit int64
 	used  atomic.Int64

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -84,7 +85,8 @@ func (c *Client[T]) moment(t, now time.Time) moment {
 	if t.IsZero() {
 		return 0
 	}
-	return moment(now.Sub(c.start) + t.Sub(now))
+	since := now.Sub(c.start)
+	return moment(since + min(t.Sub(now), math.MaxInt64-since))
 }
 
 func (c *Client[T]) time(m moment) time.Time {

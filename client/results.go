@@ -9,7 +9,7 @@ import (
 
 // window is how many results of Results may be on their way at first. While they are so
 // small that twice as many have no more than windowBytes, their number is doubled, up to
-// maxWindow.
+// maxWindow; where they become larger, it goes down again.
 const (
 	window      = 64
 	maxWindow   = 1024
@@ -19,7 +19,7 @@ const (
 // Results sends cmd when the loop over it begins, and yields its results as they
 // come; an error is the last pair. Leaving the loop early cancels the command.
 // While the loop's body is slow the server waits, by flow control, once 64
-// results are on their way, or up to 1024 small ones. ctx and Conf.Timeout bound
+// results are on their way, or up to 1024 of 64 KiB in all. ctx and Conf.Timeout bound
 // the whole loop. Each loop over the same iterator sends the command anew.
 func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base.Result, error] {
 	return func(yield func(base.Result, error) bool) {
@@ -81,16 +81,21 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 }
 
 // taken counts a result that the owner has taken, and gives credit back when half of the
-// window was: whoever waits for it wakes up seldom, and does not wait while there is more.
+// window was, or when 32 were and the owner has to wait for more: so whoever waits for credit
+// wakes up seldom, and who sends a result now and then hears of a client that lives.
 func (s *slot[T]) taken(seq base.Seq) {
 	s.credit++
 	s.bytes += s.size
-	if s.credit < s.window/2 {
+	half := s.credit >= s.window/2
+	if !half && (s.credit < window/2 || s.next < len(s.out.items)) {
 		return
 	}
-	more := 0
-	if 2*s.window <= maxWindow && s.bytes/s.credit*2*s.window <= windowBytes {
+	more, size := 0, s.bytes/s.credit
+	switch {
+	case half && 2*s.window <= maxWindow && size*2*s.window <= windowBytes:
 		more = s.window
+	case s.window > window && size*s.window > windowBytes:
+		more = -min(s.credit, s.window/2)
 	}
 	s.giveCredit(seq, s.credit+more)
 	s.window += more

@@ -360,3 +360,78 @@ func TestTimeoutOfResults(t *testing.T) {
 		}
 	})
 }
+
+// A stream that is slow is no client that is silent: with a keepalive, and, while it brings a
+// result a second, without one too.
+func TestASlowStreamIsNotIdle(t *testing.T) {
+	keepalive := client.Conf{KeepaliveTime: 10 * time.Second, KeepaliveIntvl: 2 * time.Second}
+	for _, test := range []struct {
+		conf    client.Conf
+		each    time.Duration
+		results int
+	}{
+		{client.Conf{}, time.Second, 2000},
+		{keepalive, time.Second, 2000},
+		{keepalive, 7 * time.Second, 500},
+		{keepalive, 3 * time.Minute, 20},
+	} {
+		bubble(t, func(t *testing.T) {
+			l := serve(t, func(_ context.Context, cmd command, seq base.Seq, proxy base.Proxy) error {
+				for n := range cmd.N {
+					time.Sleep(test.each)
+					if err := proxy.Send(seq, result{N: n, Last: n+1 == cmd.N}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, serverConf{ReceiveTimeout: time.Minute})
+			c := dial(t, l, test.conf)
+			taken := 0
+			for _, err := range c.Results(t.Context(), command{N: test.results}) {
+				if err != nil {
+					t.Fatalf("after %d results, one each %v: %v", taken, test.each, err)
+				}
+				taken++
+			}
+			if taken != test.results {
+				t.Errorf("%d of %d results", taken, test.results)
+			}
+		})
+	}
+}
+
+// The window goes down again where results become larger.
+func TestTheWindowGoesDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sent := 0
+		c := both(t, nil, func(_ context.Context, cmd command, seq base.Seq, proxy base.Proxy) error {
+			for n := range cmd.N {
+				size := 0
+				if n >= 3000 {
+					size = 10_000
+				}
+				if err := proxy.Send(seq, result{N: n, Last: n+1 == cmd.N, Body: make([]byte, size)}); err != nil {
+					return err
+				}
+				sent++
+			}
+			return nil
+		}, client.Conf{})
+		taken, most := 0, 0
+		for _, err := range c.Results(t.Context(), command{N: 7000}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			taken++
+			switch synctest.Wait(); {
+			case taken < 3000:
+				most = max(most, sent-taken)
+			case taken > 6000 && sent-taken > 64:
+				t.Fatalf("at result %d the server is %d ahead", taken, sent-taken)
+			}
+		}
+		if taken != 7000 || most < 512 {
+			t.Errorf("got %d results, the server was %d ahead", taken, most)
+		}
+	})
+}

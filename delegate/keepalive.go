@@ -10,7 +10,7 @@ import (
 
 // Keepalive pings the server of conn: after idle without a command, and, while
 // commands are open, after idle without a byte from the server; then every
-// interval. When a ping stays without a byte in answer for an interval, the
+// interval, until a command is sent. When a ping stays without a byte in answer for an interval, the
 // connection fails. It ends with the connection; stop lets go of that at once.
 //
 // It is a timer, not a goroutine: between two of its steps nothing exists that
@@ -42,9 +42,9 @@ func (k *keepalive) step() {
 		k.conn.Fail(&base.Error{Code: base.ErrKeepalive, Message: fmt.Sprintf("the connection was ended, since the server answered no ping within %v", k.interval)})
 		return
 	}
-	quiet := k.conn.SinceCommand()
+	quiet := k.conn.SinceCommand() // also beside a stream: else the server hears nothing for long
 	if k.open() {
-		quiet = k.conn.SinceRead()
+		quiet = max(quiet, k.conn.SinceRead())
 	}
 	wait := k.idle - quiet
 	if wait <= 0 {

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"unicode/utf8"
@@ -71,8 +72,13 @@ func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
 		return err
 	}
 	item.counted = n
-	if !last && len(item.body) <= transport.LargeBody { // a Buffer does not write to the memory of a large one again
+	if !last && len(item.body) <= transport.LargeBody {
 		item.body = x.kept.copyBody(item.body)
+	} else if cap(item.body) > 2*len(item.body)+keepBody { // it would hold what does not count
+		item.body = bytes.Clone(item.body)
+	}
+	if cap(x.scratch.B) > keepBody || cap(x.packed.B) > keepBody {
+		x.scratch.B, x.packed.B = nil, nil // where the body lies there it is the item's
 	}
 	x.results++
 	x.kept.results++

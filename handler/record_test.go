@@ -332,9 +332,16 @@ type manyBytes int
 func (manyBytes) LastOne() bool { return false }
 
 func (*bytesCodec) Encode(r base.Result, w transport.Writer) error {
-	_, err := w.Write(make([]byte, r.(manyBytes)))
-	return err
+	n := r.(manyBytes)
+	w.Write(make([]byte, n))
+	if n == unfit {
+		return io.ErrShortBuffer
+	}
+	return nil
 }
+
+// unfit is a large result that can't be encoded.
+const unfit = manyBytes(1<<20 + 1)
 
 // A Send that waits for credit holds no large result beside its user's, but for the first one of
 // a record, and none once its command has ended.
@@ -369,6 +376,32 @@ func TestASendThatWaitsHoldsNoLargeResult(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A record holds no large memory between two results, whatever became of the one before.
+func TestARecordHoldsNoLargeResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		go io.Copy(io.Discard, near)
+		conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+		defer conn.Fail(net.ErrClosed)
+		s := newBareSession()
+		s.handler.Codec = new(bytesCodec)
+		s.maxResultSize = 3 << 20
+		x := newCommand(s)
+		x.link, x.seq, x.granted, x.running, x.started, x.ended = conn, 1, 100, true, true, false
+		for _, test := range []struct {
+			result manyBytes
+			fits   bool
+		}{{1 << 20, true}, {10, true}, {1 << 20, true}, {unfit, false}, {4 << 20, false}, {10, true}} {
+			if err := x.Send(1, test.result); (err == nil) != test.fits {
+				t.Errorf("%d bytes: %v", test.result, err)
+			}
+			if held := cap(x.scratch.B) + cap(x.packed.B) + cap(x.message.Body); held > 3*keepBody {
+				t.Errorf("after a result of %d bytes %d are held", test.result, held)
+			}
+		}
+	})
 }
 
 // A result takes its credit when it goes, however often it is tried.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -616,6 +617,42 @@ func TestTwoGoroutinesAfterTheLastResult(t *testing.T) {
 		heard := v.take()
 		if last := heard[len(heard)-1]; last != "0: last." {
 			t.Errorf("the last one is %q", last)
+		}
+	})
+}
+
+// What a client of a session has acknowledged takes no memory, however large it was, and what it
+// has not no more than it counts.
+func TestWhatIsAcknowledgedIsGone(t *testing.T) {
+	const size, slots = 1 << 20, 8
+	withHost(t, commands{"large": func(c call) error {
+		if c.seq%2 == 0 {
+			return c.last(strings.Repeat("x", size))
+		}
+		return errors.Join(c.send(strings.Repeat("x", size)), c.last("small"))
+	}}, nil, func(t *testing.T, h *host) {
+		heap := func() uint64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		v := h.open(1)
+		before := heap()
+		for slot := range slots {
+			v.send(slot, uint64(slot+1), 2, "large")
+			v.take()
+			v.mu.Lock()
+			v.results = nil
+			v.mu.Unlock()
+			v.ack(slot, 1)
+			settle()
+		}
+		if kept := h.KeptBytes(); kept > slots*1000 {
+			t.Errorf("%d bytes are kept", kept)
+		}
+		if grown := int64(heap() - before); grown > slots*size/4 {
+			t.Errorf("%d bytes are held", grown)
 		}
 	})
 }

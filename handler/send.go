@@ -22,8 +22,8 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 	defer x.sendMu.Unlock()
 	nth := 0
 	if x.session.named || x.large > keepBody {
-		// Until its client has seen it, the session's last result lies in scratch. And what
-		// waits for credit is not counted, so it may be small only.
+		// What waits for credit is not counted, so it is small, as far as one can tell by the
+		// one before. And the last result of a session lies in scratch until it was seen.
 		var err error
 		if nth, err = x.waitForCredit(seq); err != nil {
 			return err
@@ -31,6 +31,7 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 	}
 	last, err := x.encode(seq, result)
 	if err != nil {
+		x.dropEncoded()
 		return cmp.Or(x.check(seq), err)
 	}
 	if x.session.named {
@@ -181,16 +182,19 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	if large {
 		err = x.sendLarge(conn, seq)
 	}
-	if err == nil && x.large > keepBody && (!large || conn.Wrote(m)) {
-		x.session.handler.memory.bodies.Put(x.scratch.B)
+	switch {
+	case err == transport.ErrNoRoom: // it will be tried again
+	case !large || err == nil && conn.Wrote(m):
+		x.dropEncoded()
+	default: // the connection may be writing it
 		x.scratch.B, x.packed.B, m.Body = nil, nil, nil
 	}
 	return err
 }
 
-// dropEncoded lets go of a large result that was not appended.
+// dropEncoded lets go of the memory of a result that nobody refers to, if that is much.
 func (x *command[T]) dropEncoded() {
-	if x.large > keepBody {
+	if cap(x.scratch.B) > keepBody || cap(x.packed.B) > keepBody {
 		x.session.handler.memory.bodies.Put(x.scratch.B)
 		x.scratch.B, x.packed.B, x.message.Body = nil, nil, nil
 	}

@@ -79,7 +79,7 @@ func memories() []row {
 			also: []string{"TestABomb", "TestCompression"},
 		},
 		{
-			name: "a slow user of results", limit: "the credit: 64 results, up to 1024 small ones, or the channel's room",
+			name: "a slow user of results", limit: "the credit: 64 results, up to 1024 of 64 KiB in all, or the channel's room",
 			why:      "a user that takes the results is the other case: then the command ends",
 			attack:   slowUser,
 			counters: []string{"Running"},
