@@ -16,20 +16,49 @@ import (
 // for a later command, see recycle; a Proxy that was kept is then told from the
 // new command's by its Seq.
 type command[T any] struct {
-	session *Session[T]
-	ctx     commandContext
-	place   int // in session.left, of a record that is there; under session.mu
+	// What is looked at together lies together: in a session each slot has a record of its
+	// own, and a thousand of them are in no cache.
+
+	mu       sync.Mutex         // protects what follows, up to inputs; taken inside sendMu
+	seq      base.Seq           // the command's, also after it has ended
+	ended    bool               // its last frame was made: without a session the slot is the client's again
+	running  bool               // its Exec has not returned yet
+	flushed  bool               // with others: how long it took says little
+	started  bool               // its codec, and then its Exec, was called
+	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
+	results  int                // that were sent
+	granted  int                // that it was ever given
+	sending  *transport.Message // a large result on its way
+	kept     *kept              // what it has sent, in a session; nil: there is none
+	link     *transport.Conn    // where its results go; nil: they are only kept, in a session
+	at       time.Time          // when it came
+	timeout  time.Duration      // after which its deadline is; 0: it has none
+	credits  int                // messages by which it was given credit
+	turn     turn               // by which it runs
+	inputs   *inputs            // nil: none has come, and none was asked for
+
+	ctx commandContext
 
 	// What the reader sets, before the command runs.
-	memory     *Memory // from which body is; of the command's connection
-	held       int     // bytes of memory
-	slot       int
-	body       []byte // of one piece
+	memory *Memory // from which body is; of the command's connection
+	held   int     // bytes of memory
+	slot   int
+
+	sendMu  sync.Mutex       // one Send at a time, so that results keep their order; protects the next three, and message
+	large   int              // bytes of the last result
+	scratch transport.Buffer // the result, encoded
+	packed  transport.Buffer // the same compressed; empty: it was not worth it
+
+	session    *Session[T]
+	body       []byte // of one piece; the reader sets it, and the next three
 	reader     transport.Body
-	compressed bool        // the body is
 	value      any         // the decoded command, of a transport that decodes itself
+	compressed bool        // the body is
 	cmd        base.Cmd[T] // once it is decoded; of the goroutine that runs it, and of Receive
 
+	message transport.Message
+
+	place          int         // in session.left, of a record that is there; under session.mu
 	began          int64       // when it began to run, by the clock of admission, if that is of interest; 0: it is not
 	queued         bool        // it waits to run; this and the next two lines are under admission.mu
 	entered        int64       // when it began to; 0: it did not
@@ -37,30 +66,6 @@ type command[T any] struct {
 
 	timer wheel.Timer
 	wake  chan struct{} // of capacity 1: credit came, or the command has ended
-
-	sendMu  sync.Mutex // one Send at a time, so that results keep their order; protects scratch and message
-	scratch transport.Buffer
-	large   int              // bytes of the last result
-	packed  transport.Buffer // the same compressed; empty: it was not worth it
-	message transport.Message
-
-	mu       sync.Mutex         // protects what follows; taken inside sendMu
-	seq      base.Seq           // the command's, also after it has ended
-	link     *transport.Conn    // where its results go; nil: they are only kept, in a session
-	at       time.Time          // when it came
-	timeout  time.Duration      // after which its deadline is; 0: it has none
-	granted  int                // that it was ever given
-	credits  int                // messages by which it was given credit
-	ended    bool               // its last frame was made: without a session the slot is the client's again
-	running  bool               // its Exec has not returned yet
-	turn     turn               // by which it runs
-	flushed  bool               // with others: how long it took says little
-	started  bool               // its codec, and then its Exec, was called
-	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
-	results  int                // that were sent
-	sending  *transport.Message // a large result on its way
-	kept     *kept              // what it has sent, in a session; nil: there is none
-	inputs   *inputs            // nil: none has come, and none was asked for
 }
 
 func newCommand[T any](s *Session[T]) *command[T] {

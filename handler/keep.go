@@ -172,8 +172,7 @@ func (x *command[T]) sendKept() (t told) {
 	k := x.kept
 	link := x.link
 	for link != nil && !k.sender.over(link) && k.sent < k.total {
-		m := x.nextKept()
-		flush, err := link.Append(m)
+		flush, large, err := x.appendNext(link)
 		switch {
 		case err == transport.ErrNoRoom:
 			k.sender = &sender{link}
@@ -185,29 +184,30 @@ func (x *command[T]) sendKept() (t told) {
 		}
 		k.sent++
 		t.conn, t.flush = link, t.flush || flush
-		if m.Large() { // nothing may overtake it
+		if large != nil { // nothing may overtake it
 			k.sender = &sender{link}
-			go x.sendRest(k.sender, m)
+			go x.sendRest(k.sender, large)
 		}
 	}
 	return t
 }
 
-// nextKept returns the next message to be sent. That of a large result is its own, for
-// it is in use until it is written.
-func (x *command[T]) nextKept() *transport.Message {
+// appendNext appends what is to be sent next. The message of a large result is its own, for it
+// is in use until it is written.
+func (x *command[T]) appendNext(link *transport.Conn) (flush bool, large *transport.Message, err error) {
 	item := &x.kept.items[x.kept.gone+x.kept.sent-x.kept.released]
-	if item.failure != nil {
-		x.message = transport.Message{Kind: transport.Failure, Slot: x.slot, Err: item.failure}
-		return &x.message
+	switch {
+	case item.failure != nil:
+		flush, err = link.Append(&transport.Message{Kind: transport.Failure, Slot: x.slot, Err: item.failure})
+	case len(item.body) <= transport.LargeBody:
+		flush, err = link.AppendResult(x.slot, item.body, item.last, item.compressed)
+	default:
+		large = &transport.Message{Kind: transport.Result, Slot: x.slot, Last: item.last, Body: item.body, Compressed: item.compressed}
+		if flush, err = link.Append(large); err == nil {
+			item.large = large
+		}
 	}
-	m := transport.Message{Kind: transport.Result, Slot: x.slot, Last: item.last, Body: item.body, Compressed: item.compressed}
-	if m.Large() {
-		item.large = new(m)
-		return item.large
-	}
-	x.message = m
-	return &x.message
+	return flush, large, err
 }
 
 // sendRest waits until a large message is written, or there is room, and goes on. It

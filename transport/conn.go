@@ -71,6 +71,7 @@ type Conn struct {
 	large     []*Message    // messages that go out by reference, one piece a turn
 	flushing  bool          // somebody flushes: append, and it will be written
 	held      bool          // the reader will flush once it has handed out its buffer; only it changes this
+	result    Message       // of AppendResult
 	messages  int           // in out
 	commanded bool          // one of these is a command
 	appended  uint64        // bytes, ever

@@ -678,3 +678,34 @@ func TestFinishWithoutHalfClose(t *testing.T) {
 		}
 	})
 }
+
+// AppendResult is Append of a small result, with what Append refuses.
+func TestAppendResult(t *testing.T) {
+	pair(t, func(t *testing.T, c, s *Conn) {
+		for i, last := range []bool{false, true, false} { // what is left of one is not the next one's
+			body := bytes.Repeat([]byte{byte(i)}, 10+i)
+			if flush, err := s.AppendResult(i, body, last, false); err != nil {
+				t.Fatal(err)
+			} else if flush {
+				s.Flush(false)
+			}
+			if m := read(t, c); m.Kind != Result || m.Slot != i || m.Last != last || m.Compressed || !bytes.Equal(m.Body, body) {
+				t.Errorf("got %+v", m)
+			}
+		}
+		var err error
+		for range sendBuffer/LargeBody + 2 { // the first of which is told to flush, and does so at the end
+			var flush bool
+			if flush, err = s.AppendResult(1, make([]byte, LargeBody), false, false); flush {
+				defer s.Flush(false)
+			}
+		}
+		if err != ErrNoRoom {
+			t.Errorf("got %v", err)
+		}
+		s.Fail(errTestOver)
+		if _, err := s.AppendResult(1, []byte("more"), true, false); !errors.Is(err, errTestOver) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -113,6 +113,27 @@ func (c *Conn) Append(m *Message) (flush bool, err error) {
 	return flush, nil
 }
 
+// AppendResult is Append for a result whose body is not large, and needs no Message of the
+// caller's.
+func (c *Conn) AppendResult(slot int, body []byte, last, compressed bool) (flush bool, err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return false, c.err
+	}
+	if len(c.out) >= sendBuffer {
+		c.mu.Unlock()
+		return false, ErrNoRoom
+	}
+	m := &c.result // only append writes to its other fields
+	m.Kind, m.Slot, m.Last, m.Compressed, m.Body, m.begun, m.sent, m.end = Result, slot, last, compressed, body, false, 0, 0
+	c.append(m)
+	m.Body = nil
+	flush = c.mustFlush()
+	c.mu.Unlock()
+	return flush, nil
+}
+
 // waitForPeer waits until the peer has read so much that there is room again, or the
 // connection has ended, as it does after the write timeout. It is called by the
 // goroutine that reads.
