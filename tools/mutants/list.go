@@ -177,8 +177,8 @@ var mutants = []mutant{
 	{
 		"a result overtakes the pieces of the one before", "handler/keep.go",
 		`			k.sender = &sender{link}
-			go x.sendRest(k.sender, m)`,
-		`			_ = m`,
+			go x.sendRest(k.sender, large)`,
+		`			_ = large`,
 	},
 	{
 		"a server's memory for a body is not given back", "handler/session.go",
