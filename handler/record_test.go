@@ -343,19 +343,26 @@ func (*bytesCodec) Encode(r base.Result, w transport.Writer) error {
 // unfit is a large result that can't be encoded.
 const unfit = manyBytes(1<<20 + 1)
 
+// sending returns the record of a command that runs and may send so many results, to a client
+// that reads.
+func sending(t *testing.T, granted int) *command[int] {
+	near, far := memnet.Pipe()
+	go io.Copy(io.Discard, near)
+	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+	t.Cleanup(func() { conn.Fail(net.ErrClosed) })
+	s := newBareSession()
+	s.handler.Codec = new(bytesCodec)
+	x := newCommand(s)
+	x.link, x.seq, x.granted, x.running, x.started, x.ended = conn, 1, granted, true, true, false
+	return x
+}
+
 // A Send that waits for credit holds no large result beside its user's, but for the first one of
 // a record, and none once its command has ended.
 func TestASendThatWaitsHoldsNoLargeResult(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			near, far := memnet.Pipe()
-			go io.Copy(io.Discard, near)
-			conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-			defer conn.Fail(net.ErrClosed)
-			s := newBareSession()
-			s.handler.Codec = new(bytesCodec)
-			x := newCommand(s)
-			x.link, x.seq, x.granted, x.running, x.started, x.ended = conn, 1, 1, true, true, false
+			x := sending(t, 1)
 			if first {
 				x.granted = 0
 			} else if err := x.Send(1, manyBytes(1<<20)); err != nil {
@@ -381,15 +388,8 @@ func TestASendThatWaitsHoldsNoLargeResult(t *testing.T) {
 // A record holds no large memory between two results, whatever became of the one before.
 func TestARecordHoldsNoLargeResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		near, far := memnet.Pipe()
-		go io.Copy(io.Discard, near)
-		conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-		defer conn.Fail(net.ErrClosed)
-		s := newBareSession()
-		s.handler.Codec = new(bytesCodec)
-		s.maxResultSize = 3 << 20
-		x := newCommand(s)
-		x.link, x.seq, x.granted, x.running, x.started, x.ended = conn, 1, 100, true, true, false
+		x := sending(t, 100)
+		x.session.maxResultSize = 3 << 20
 		for _, test := range []struct {
 			result manyBytes
 			fits   bool
