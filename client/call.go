@@ -127,8 +127,9 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 	return s, seq, nil
 }
 
-// prepare makes the message of the command whose body is in scratch, and starts its time. owed is how many results of
-// the command before have come, where the server does not know of all.
+// prepare makes the message of the command whose body is in scratch, and starts its time.
+// owed is how many results of the command before have come, where the server does not know
+// of all.
 func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error) {
 	c := s.link.client
 	m := &s.message

@@ -19,7 +19,7 @@ type command[T any] struct {
 	// What is looked at together lies together: in a session each slot has a record of its
 	// own, and a thousand of them are in no cache.
 
-	mu       sync.Mutex         // protects what follows, up to inputs; taken inside sendMu
+	mu       sync.Mutex         // protects what follows, up to inputs, and what ctx says; taken inside sendMu
 	seq      base.Seq           // the command's, also after it has ended
 	ended    bool               // its last frame was made: without a session the slot is the client's again
 	running  bool               // its Exec has not returned yet
