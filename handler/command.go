@@ -27,6 +27,7 @@ type command[T any] struct {
 	started  bool               // its codec, and then its Exec, was called
 	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
 	results  int                // that were sent
+	answered bool               // in a session: by one small result, which is in scratch, or in packed; it is not in kept
 	granted  int                // that it was ever given
 	sending  *transport.Message // a large result on its way
 	kept     *kept              // what it has sent, in a session; nil: there is none

@@ -59,11 +59,12 @@ func (k *kept) copyBody(body []byte) []byte {
 // keepResult keeps the result that is encoded, the command's nth, and sends it as far as
 // that can be done without waiting.
 func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
-	item := keptItem{last: last}
-	item.body, item.compressed = x.encoded()
-	budget, n := x.session.budget(&item), int64(transport.AckCost(len(item.body), nth))
-	if err := budget.take(&x.ctx, x, seq, n); err != nil {
-		return err
+	body, compressed := x.encoded()
+	budget, n := x.session.budget(len(body)), int64(transport.AckCost(len(body), nth))
+	if !budget.hasRoom(n) {
+		if err := budget.take(&x.ctx, x, seq, n); err != nil {
+			return err
+		}
 	}
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
@@ -71,22 +72,28 @@ func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
 		budget.give(n)
 		return err
 	}
-	item.counted = n
-	if !last && len(item.body) <= transport.LargeBody {
-		item.body = x.kept.copyBody(item.body)
-	} else if cap(item.body) > 2*len(item.body)+keepBody { // it would hold what does not count
-		item.body = bytes.Clone(item.body)
-	}
-	if cap(x.scratch.B) > keepBody || cap(x.packed.B) > keepBody {
-		x.scratch.B, x.packed.B = nil, nil // where the body lies there it is the item's
-	}
 	x.results++
-	x.kept.results++
 	x.ended = last
 	if last {
 		x.endInputs()
 	}
-	t := x.keep(item)
+	t, sent := told{}, false
+	if last && nth == 1 && len(body) <= transport.AckAbove && !x.holdsMuch() {
+		t, sent = x.answer(body, compressed)
+	}
+	if !sent {
+		item := keptItem{body: body, last: last, compressed: compressed, counted: n}
+		if !last && len(body) <= transport.LargeBody {
+			item.body = x.kept.copyBody(body)
+		} else if cap(body) > 2*len(body)+keepBody { // it would hold what does not count
+			item.body = bytes.Clone(body)
+		}
+		if x.holdsMuch() {
+			x.scratch.B, x.packed.B = nil, nil // where the body lies there it is the item's
+		}
+		x.kept.results++
+		t = x.keep(item)
+	}
 	t.soon = !last
 	x.flushed = x.flushed || t.flush && last
 	x.mu.Unlock()
@@ -262,6 +269,9 @@ func (x *command[T]) letGo() {
 }
 
 func (x *command[T]) letGoLocked() {
+	if x.unfold().total == 0 {
+		return
+	}
 	items := x.kept.items
 	for i := range items {
 		x.giveBack(&items[i])
@@ -276,12 +286,16 @@ func (x *command[T]) letGoLocked() {
 func (x *command[T]) unseen() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.kept.items) > 0
+	return len(x.unfold().items) > 0
 }
 
 // giveBack gives back what an item has counted. The caller holds mu.
 func (x *command[T]) giveBack(item *keptItem) {
 	if item.counted > 0 {
-		x.session.budget(item).give(item.counted)
+		budget := &x.session.failures
+		if item.failure == nil {
+			budget = x.session.budget(len(item.body))
+		}
+		budget.give(item.counted)
 	}
 }

@@ -42,13 +42,10 @@ type waiting interface {
 // way.
 const smallFloor = 2 * transport.AckBytes
 
-// budget returns that in which an item counts. Small results and large ones have one each:
+// budget returns that in which a result counts. Small results and large ones have one each:
 // only the latter are acknowledged one by one, and so only they can wait until none is left.
-func (s *Session[T]) budget(item *keptItem) *keeping {
-	switch {
-	case item.failure != nil:
-		return &s.failures
-	case len(item.body) > transport.AckAbove:
+func (s *Session[T]) budget(size int) *keeping {
+	if size > transport.AckAbove {
 		return &s.large
 	}
 	return &s.small
@@ -57,9 +54,6 @@ func (s *Session[T]) budget(item *keptItem) *keeping {
 // take waits until there is room for n bytes, in turn; something is always kept. The error
 // is the command's end.
 func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int64) error {
-	if n == 0 || b.hasRoom(n) {
-		return nil
-	}
 	k := b.enter(n)
 	if k == nil {
 		return nil
@@ -76,6 +70,9 @@ func (b *keeping) take(ctx context.Context, x waiting, seq base.Seq, n int64) er
 
 // hasRoom takes n bytes where the floor has room for them, and nobody waits.
 func (b *keeping) hasRoom(n int64) bool {
+	if n == 0 {
+		return true
+	}
 	for !b.waiting.Load() {
 		kept := b.n.Load()
 		if kept+n > b.floor {
@@ -149,8 +146,9 @@ func (b *keeping) count(before, after int64) {
 
 // give gives n bytes back, and lets those go on for which there is room then.
 func (b *keeping) give(n int64) {
-	after := b.n.Add(-n)
-	b.count(after+n, after)
+	if after := b.n.Add(-n); after+n > b.floor {
+		b.count(after+n, after)
+	}
 	if b.waiting.Load() {
 		b.mu.Lock()
 		b.admit()

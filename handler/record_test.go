@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -422,5 +423,49 @@ func TestAResultWithoutRoomTakesNoCredit(t *testing.T) {
 	}
 	if x.results != 0 {
 		t.Errorf("%d results count", x.results)
+	}
+}
+
+// An answer that is left on its slot when its session ends counts no more, whichever is first.
+func TestAnAnswerAtTheEndOfItsSession(t *testing.T) {
+	for _, first := range []string{"the answer", "the end", "both at once"} {
+		near, far := memnet.Pipe()
+		go io.Copy(io.Discard, near)
+		conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+		s := newBareSession()
+		s.named = true
+		s.small.floor = 100
+		x, err := s.record(&transport.Message{Seq: 1}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.seq, x.link, x.granted, x.running, x.ended = 1, conn, 1, true, false
+		x.scratch.B = []byte("answer")
+		s.last.Store(conn)
+		if err := x.keepResult(1, 1, true); err != nil || s.small.n.Load() != 6 {
+			t.Fatalf("%v, %d bytes are kept", err, s.small.n.Load())
+		}
+		end := func() { s.endCommands(io.ErrClosedPipe) }
+		var both sync.WaitGroup
+		switch first {
+		case "the answer":
+			s.finish(x)
+			if len(s.free) != 1 || s.table[0] != nil {
+				t.Error("the record is not free")
+			}
+			end()
+		case "the end":
+			s.ended.Store(true)
+			s.finish(x)
+			end()
+		default:
+			both.Go(func() { s.finish(x) })
+			both.Go(end)
+			both.Wait()
+		}
+		if n := s.small.n.Load(); n != 0 {
+			t.Errorf("%s first: %d bytes are kept", first, n)
+		}
+		conn.Fail(net.ErrClosed)
 	}
 }

@@ -15,36 +15,45 @@ func (c *Conn[T]) resume(m *transport.Message) error {
 		return transport.BrokenRule("a list of open slots came, and the client has resumed no session here")
 	}
 	c.asks = false
-	s := c.session
-	s.mu.Lock()
-	table := s.table
-	s.mu.Unlock()
-	err := eachSlot(table, m.Slots, (*command[T]).checkListed, (*command[T]).checkUnlisted)
+	answer, known, err := c.session.compare(m.Slots)
+	if err == nil {
+		err = c.conn.Post(&transport.Message{Kind: transport.Resume, Last: true, Slots: answer})
+	}
 	if err != nil {
 		return err
 	}
-	answer := &transport.Message{Kind: transport.Resume, Last: true}
-	listed := make([]*command[T], 0, len(m.Slots))
-	eachSlot(table, m.Slots, func(x *command[T], state transport.SlotState) error {
-		stands := x.stands(state)
-		if stands.Unseen {
-			x = nil
-		}
-		answer.Slots, listed = append(answer.Slots, stands), append(listed, x)
-		return nil
-	}, func(x *command[T]) error {
-		x.letGo()
-		return nil
-	})
-	if err := c.conn.Post(answer); err != nil {
-		return err
-	}
-	for i, x := range listed {
+	for i, x := range known {
 		if x != nil {
 			x.goOn(c.conn, m.Slots[i].Canceled)
 		}
 	}
 	return nil
+}
+
+// compare takes over what the client's list says. It returns the answer, and the commands that
+// are known of those that are listed. What these send from now on waits for goOn.
+func (s *Session[T]) compare(list []transport.SlotState) (answer []transport.SlotState, known []*command[T], err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, state := range list {
+		s.revive(state.Slot)
+	}
+	if err := eachSlot(s.table, list, (*command[T]).checkListed, (*command[T]).checkUnlisted); err != nil {
+		return nil, nil, err
+	}
+	eachSlot(s.table, list, func(x *command[T], state transport.SlotState) error {
+		stands := x.stands(state)
+		if stands.Unseen {
+			x = nil
+		}
+		answer, known = append(answer, stands), append(known, x)
+		return nil
+	}, func(x *command[T]) error {
+		x.letGo()
+		return nil
+	})
+	s.seenAll() // of those that are listed there is a record now
+	return answer, known, nil
 }
 
 // eachSlot calls listed for each item of a list, with the record of its slot, which is
@@ -98,7 +107,7 @@ func (x *command[T]) checkListed(state transport.SlotState) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	switch k := x.kept; {
+	switch k := x.unfold(); {
 	case state.Seq < x.seq:
 		return transport.BrokenRule("command %d is listed on slot %d, where command %d has come", state.Seq, state.Slot, x.seq)
 	case state.Seq > x.seq && !x.ended:
@@ -126,9 +135,10 @@ func (x *command[T]) stands(state transport.SlotState) transport.SlotState {
 		x.letGoLocked()
 		return unseen
 	}
+	k := x.unfold()
 	x.granted = max(x.granted, state.Seen+state.Credit)
-	x.kept.acked = max(x.kept.acked, state.Seen)
-	x.kept.sent, x.kept.sender, x.link = min(state.Seen, x.kept.sent), nil, nil
+	k.acked = max(k.acked, state.Seen)
+	k.sent, k.sender, x.link = min(state.Seen, k.sent), nil, nil
 	x.release()
 	x.signal()
 	stands := transport.SlotState{Slot: state.Slot, Credit: transport.InputWindow}
@@ -156,23 +166,37 @@ func (x *command[T]) goOn(conn *transport.Conn, canceled bool) {
 func (c *Conn[T]) ack(m *transport.Message) error {
 	s := c.session
 	s.mu.Lock()
-	var x *command[T]
-	if m.Slot < len(s.table) {
-		x = s.table[m.Slot]
-	}
-	s.mu.Unlock()
-	if x == nil || !s.named {
+	defer s.mu.Unlock()
+	if !s.named || m.Slot >= len(s.table) || s.table[m.Slot] == nil && !s.past[m.Slot].answered {
 		return transport.BrokenRule("an ack came on slot %d, where nothing was sent", m.Slot)
 	}
+	var sent int
+	var news bool
+	if x := s.table[m.Slot]; x != nil {
+		sent, news = x.ack(m.Seen)
+	} else {
+		sent, news = s.ackPast(m.Slot, m.Seen)
+	}
+	switch {
+	case m.Seen > sent:
+		return transport.BrokenRule("an ack of %d results came on slot %d, where %d were sent", m.Seen, m.Slot, sent)
+	case !news:
+		return c.stray()
+	}
+	return nil
+}
+
+// ack lets go of what the client has seen. It returns how many results were sent, and
+// whether that says anything new.
+func (x *command[T]) ack(seen int) (sent int, news bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if m.Seen > x.kept.sent || m.Seen > x.kept.results {
-		return transport.BrokenRule("an ack of %d results came on slot %d, where %d were sent", m.Seen, m.Slot, min(x.kept.sent, x.kept.results))
+	k := x.unfold()
+	sent = min(k.sent, k.results)
+	if seen > sent || seen <= k.acked {
+		return sent, false
 	}
-	if m.Seen <= x.kept.acked {
-		return c.stray() // it says nothing new
-	}
-	x.kept.acked = m.Seen
+	k.acked = seen
 	x.release()
-	return nil
+	return sent, true
 }

@@ -192,9 +192,14 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	return err
 }
 
+// holdsMuch tells whether the memory of the encoded result is more than a record keeps.
+func (x *command[T]) holdsMuch() bool {
+	return cap(x.scratch.B) > keepBody || cap(x.packed.B) > keepBody
+}
+
 // dropEncoded lets go of the memory of a result that nobody refers to, if that is much.
 func (x *command[T]) dropEncoded() {
-	if cap(x.scratch.B) > keepBody || cap(x.packed.B) > keepBody {
+	if x.holdsMuch() {
 		x.session.handler.memory.bodies.Put(x.scratch.B)
 		x.scratch.B, x.packed.B, x.message.Body = nil, nil, nil
 	}

@@ -28,11 +28,12 @@ type Session[T any] struct {
 	draining atomic.Pointer[base.Error]
 	last     atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
 
-	mu    sync.Mutex    // protects what follows
-	table []*command[T] // by slot; nil: never used, or the last command on it is in past
-	past  []over        // by slot: the last command that is over; of a session without a name only
-	left  []*command[T] // running ones whose slot is another's already
-	free  []*command[T] // records of commands that are over; the last one is used next, as it is still in a cache
+	mu      sync.Mutex    // protects what follows
+	table   []*command[T] // by slot; nil: never used, or the last command on it is in past
+	past    []over        // by slot: the last command that is over
+	answers [][]byte      // by slot: the answer of that command, in a session with a name
+	left    []*command[T] // running ones whose slot is another's already
+	free    []*command[T] // records of commands that are over; the last one is used next, as it is still in a cache
 
 	// life protects what follows; it is taken before mu.
 	life   sync.Mutex
@@ -70,14 +71,18 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 	for m.Slot >= len(s.table) {
 		s.table = append(s.table, nil)
 		s.past = append(s.past, over{})
+		if s.named {
+			s.answers = append(s.answers, nil)
+		}
 	}
 	x := s.table[m.Slot]
 	if past := s.past[m.Slot]; slots && past.forbids(m.Seq) {
 		return nil, tooOld(m, past.seq)
 	}
+	s.seen(m.Slot)
 	if x != nil {
 		x.mu.Lock()
-		ended, last, busy := x.hasEnded(), over{x.seq, x.rejected}, x.running
+		ended, last, busy := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}, x.running
 		x.mu.Unlock()
 		switch {
 		case !ended:
@@ -105,8 +110,11 @@ const keepFree = 64
 
 // over is a command that is over.
 type over struct {
-	seq      base.Seq
-	rejected bool // and so it may come once more
+	seq        base.Seq
+	rejected   bool // and so it may come once more
+	answered   bool // in a session: by one small result, which is in answers
+	unseen     bool // for its client has not acknowledged it
+	compressed bool // it is
 }
 
 // forbids tells whether a command may not come after it on its slot.
@@ -151,7 +159,10 @@ func (s *Session[T]) finish(x *command[T]) {
 	x.running, x.cmd = false, nil
 	x.ctx.cancel(context.Canceled, errReturned)
 	x.endInputs()
-	ended, last := x.hasEnded(), over{x.seq, x.rejected}
+	ended, last := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}
+	if ended && s.named && s.table[x.slot] == x {
+		ended = s.takeAnswer(x, &last)
+	}
 	x.mu.Unlock()
 	switch {
 	case s.table[x.slot] != x:
@@ -159,7 +170,7 @@ func (s *Session[T]) finish(x *command[T]) {
 		s.left[x.place], s.left[n].place = s.left[n], x.place
 		s.left[n], s.left = nil, s.left[:n]
 		s.free = append(s.free, x)
-	case ended && !s.named: // in a session with a name its results are kept until its client has seen them
+	case ended:
 		s.table[x.slot], s.past[x.slot] = nil, last
 		s.free = append(s.free, x)
 	}
@@ -201,9 +212,10 @@ func (s *Session[T]) close(reason error) (first bool) {
 }
 
 func (s *Session[T]) endCommands(reason error) {
-	s.ended.Store(true)
+	s.ended.Store(true) // from now on none becomes past
 	s.mu.Lock()
 	commands := slices.Concat(s.table, s.left)
+	s.seenAll()
 	s.mu.Unlock()
 	for _, x := range commands {
 		if x != nil {
@@ -233,5 +245,6 @@ func (s *Session[T]) open() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.table, func(x *command[T]) bool { return x != nil && x.unseen() })
+	return slices.ContainsFunc(s.past, func(o over) bool { return o.unseen }) ||
+		slices.ContainsFunc(s.table, func(x *command[T]) bool { return x != nil && x.unseen() })
 }

@@ -21,10 +21,10 @@ var mutants = []mutant{
 	},
 	{
 		"results are replayed from the first that is kept", "handler/resume.go",
-		`	x.kept.acked = max(x.kept.acked, state.Seen)
-	x.kept.sent, x.kept.sender, x.link = min(state.Seen, x.kept.sent), nil, nil
+		`	k.acked = max(k.acked, state.Seen)
+	k.sent, k.sender, x.link = min(state.Seen, k.sent), nil, nil
 	x.release()`,
-		`	x.kept.sent, x.kept.sender, x.link = x.kept.released, nil, nil`,
+		`	k.sent, k.sender, x.link = k.released, nil, nil`,
 	},
 	{
 		"a result is left out of the replay", "handler/resume.go",
@@ -33,6 +33,19 @@ var mutants = []mutant{
 		`	x.release()
 	x.kept.sent = min(state.Seen+1, x.kept.total)
 	x.signal()`,
+	},
+	{
+		"an answer is forgotten once its command has returned", "handler/past.go",
+		`		x.kept.push(keptItem{body: body, last: true, compressed: o.compressed, counted: answerCost(body)})
+	} else {`,
+		`		_ = body
+	}
+	{`,
+	},
+	{
+		"the answer of the command before is sent again", "handler/past.go",
+		`	s.answers[x.slot] = append(s.answers[x.slot][:0], body...)`,
+		`	s.answers[x.slot] = append(s.answers[x.slot], body...)[:len(body)]`,
 	},
 	{
 		"credit is not restored", "handler/resume.go",
@@ -116,21 +129,27 @@ var mutants = []mutant{
 	},
 	{
 		"results go out before the answer", "handler/resume.go",
-		`	if err := c.conn.Post(answer); err != nil {
+		`	if err == nil {
+		err = c.conn.Post(&transport.Message{Kind: transport.Resume, Last: true, Slots: answer})
+	}
+	if err != nil {
 		return err
 	}
-	for i, x := range listed {
+	for i, x := range known {
 		if x != nil {
 			x.goOn(c.conn, m.Slots[i].Canceled)
 		}
 	}
 	return nil`,
-		`	for i, x := range listed {
+		`	if err != nil {
+		return err
+	}
+	for i, x := range known {
 		if x != nil {
 			x.goOn(c.conn, m.Slots[i].Canceled)
 		}
 	}
-	return c.conn.Post(answer)`,
+	return c.conn.Post(&transport.Message{Kind: transport.Resume, Last: true, Slots: answer})`,
 	},
 	{
 		"a cut ends the session", "handler/sessions.go",
