@@ -75,11 +75,13 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 			s.answers = append(s.answers, nil)
 		}
 	}
-	x := s.table[m.Slot]
-	if past := s.past[m.Slot]; slots && past.forbids(m.Seq) {
+	x, past := s.table[m.Slot], &s.past[m.Slot]
+	if slots && past.forbids(m.Seq) {
 		return nil, tooOld(m, past.seq)
 	}
-	s.seen(m.Slot)
+	if past.unseen {
+		s.seen(m.Slot)
+	}
 	if x != nil {
 		x.mu.Lock()
 		ended, last, busy := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}, x.running
@@ -118,7 +120,7 @@ type over struct {
 }
 
 // forbids tells whether a command may not come after it on its slot.
-func (o over) forbids(seq base.Seq) bool { return seq < o.seq || seq == o.seq && !o.rejected }
+func (o *over) forbids(seq base.Seq) bool { return seq < o.seq || seq == o.seq && !o.rejected }
 
 func tooOld(m *transport.Message, seq base.Seq) error {
 	return transport.BrokenRule("command %d came on slot %d after command %d", m.Seq, m.Slot, seq)
