@@ -7,7 +7,7 @@ import "github.com/cmdstream/cmdstream/transport"
 // turn at the end of the next one is acknowledged. Most is not: it was, by the next command on
 // its slot. It is of who reads.
 type owing[T any] struct {
-	turn       uint
+	turn       uint32
 	bytes      int        // of the small results that have come in this turn, by transport.AckCost
 	young, old []*slot[T] // with results that came in this turn, and before it
 	message    transport.Message

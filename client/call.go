@@ -132,10 +132,10 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 // of all.
 func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error) {
 	c := s.link.client
-	m := &s.message
-	*m = transport.Message{}
-	m.Kind, m.Slot, m.Credit = transport.Command, s.index, k.credit
-	m.SeqTo, m.Origin, m.Body = s, k.origin, s.scratch.B
+	m := &s.message // all that a command has of it is set
+	m.Kind, m.Slot, m.Seq, m.Credit, m.Timeout = transport.Command, s.index, 0, k.credit, 0
+	m.SeqTo, m.Origin, m.Metadata = s, k.origin, nil
+	m.Body, m.Compressed = s.scratch.B, false
 	if len(s.compressed.B) > 0 {
 		m.Body, m.Compressed = s.compressed.B, true
 	}

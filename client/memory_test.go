@@ -415,3 +415,23 @@ func TestMaxBytesHasRoomForOneResult(t *testing.T) {
 		<-done
 	})
 }
+
+// A callback that ends its goroutine gives the memory back of what it was told.
+func TestMemoryWhereTheCallbackEndsItsGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		conf, told := bounded, 0
+		conf.UnexpectedResultCallback = func(base.Seq, base.Result) {
+			told++
+			runtime.Goexit()
+		}
+		c, p := newPeer(t, conf)
+		c.Forget(mustSend(t, c, command{}, make(chan base.AsyncResult)))
+		slot := p.expect(kindCommand).Slot
+		for n := range 3 {
+			p.send(kindResult, 0, slot, encoded(50_000+n))
+		}
+		if holds(t, c, 0); told != 3 {
+			t.Errorf("the callback was told %d results", told)
+		}
+	})
+}

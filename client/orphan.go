@@ -26,17 +26,14 @@ func newOrphan[T any](l *link[T], seq base.Seq, cmd base.Cmd[T]) orphan[T] {
 func (o *orphan[T]) copy(b *inbox, next, from int) {
 	o.held += b.held
 	b.held = 0
-	for i := range b.items[next:] {
-		it := b.items[next+i]
-		b.items[next+i].held, b.items[next+i].pieces = 0, nil
-		if !it.isApart() {
-			it.owned = bytes.Clone(b.bytes[from:it.end])
-			if it.owned == nil {
-				it.owned = []byte{}
-			}
+	for _, it := range b.items[next:] {
+		a := b.takeItem(it, from)
+		if it.apart == 0 {
+			a.owned = bytes.Clone(a.owned)
 		}
 		from = int(it.end)
 		o.items = append(o.items, it)
+		o.setApart(a)
 	}
 }
 
@@ -61,8 +58,9 @@ func (c *Client[T]) orphan(o orphan[T]) (credit int) {
 // tellOrphan calls the callback, and lets the server send as many more results.
 // Should the callback end the goroutine, the rest is told by the next one.
 func (c *Client[T]) tellOrphan(o orphan[T]) {
-	told, from := 0, 0
+	told, from, held := 0, 0, 0
 	defer func() {
+		o.memory.give(held)
 		if o.slot != nil {
 			o.slot.giveCredit(o.seq, told)
 		}
@@ -73,33 +71,30 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 			c.orphans.add(rest)
 		}
 	}()
-	for i, it := range o.items {
-		var body transport.Body
-		switch {
-		case it.pieces != nil:
-			body.SetPieces(it.pieces)
-		case it.owned != nil:
-			body.Set(it.owned)
-		case it.value == nil && it.err == nil:
-			body.Set(o.bytes[from:it.end])
-			from = int(it.end)
-		}
+	for _, it := range o.items {
 		told++
-		held := it.held
-		o.items[i] = item{end: it.end}
-		c.tellResult(o, it, &body)
+		a := o.takeItem(it, from)
+		from, held = int(it.end), a.held
+		c.tellResult(o, a, it.compressed)
 		o.memory.give(held)
+		held = 0
 	}
 }
 
 // tellResult tells the callback of one result.
-func (c *Client[T]) tellResult(o orphan[T], it item, body *transport.Body) {
-	defer body.Release()
-	if it.err != nil {
+func (c *Client[T]) tellResult(o orphan[T], a apart, compressed bool) {
+	if a.err != nil {
 		return
 	}
-	result := it.value
-	if it.compressed {
+	var body transport.Body
+	if a.pieces != nil {
+		body.SetPieces(a.pieces)
+	} else {
+		body.Set(a.owned)
+	}
+	defer body.Release()
+	result := a.value
+	if compressed {
 		plain, err := o.link.decompress(body.Bytes())
 		if err != nil {
 			c.conf.Logger.Warn("a result that nobody waits for can't be decompressed", "seq", o.seq, "error", err)
@@ -109,7 +104,7 @@ func (c *Client[T]) tellResult(o orphan[T], it item, body *transport.Body) {
 	}
 	if result == nil {
 		var err error
-		if result, err = c.decode(o.cmd, body); err != nil {
+		if result, err = c.decode(o.cmd, &body); err != nil {
 			c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
 			return
 		}

@@ -152,16 +152,16 @@ func (a *admission[T]) remove(x *command[T]) bool {
 	return true
 }
 
-// overdue takes a command out of the queue that has waited there for longer than any
-// may; false: it has not, or is not in it.
-func (a *admission[T]) overdue(x *command[T]) bool {
+// overdue tells whether a command was in the queue, and takes it out if it has waited there
+// for longer than any may.
+func (a *admission[T]) overdue(x *command[T]) (queued, overdue bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !x.queued || time.Duration(a.now()-x.entered) < a.maxWait {
-		return false
+		return x.queued, false
 	}
 	a.unlink(x)
-	return true
+	return true, true
 }
 
 func (a *admission[T]) push(x *command[T], at int64) {

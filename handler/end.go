@@ -99,12 +99,14 @@ func (x *command[T]) expire() {
 	seq, late := x.seq, x.late()
 	x.mu.Unlock()
 	admitted := &x.session.handler.admitted
-	switch {
-	case late:
+	if late {
 		x.cancel(seq, context.DeadlineExceeded, &base.Error{Outcome: base.Unknown, Code: base.ErrDeadline, Message: "the command's deadline passed while the server was running it"})
-	case admitted.overdue(x):
+		return
+	}
+	switch queued, overdue := admitted.overdue(x); {
+	case overdue:
 		x.shed(admitted.busy(fmt.Sprintf("this one has waited for %v", admitted.maxWait), admitted.maxWait))
-	default: // its turn came before its time in the queue was over
+	case !queued: // its turn came before its time in the queue was over; one that waits still has its timer
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		if x.timeout > 0 {

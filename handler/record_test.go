@@ -469,3 +469,35 @@ func TestAnAnswerAtTheEndOfItsSession(t *testing.T) {
 		conn.Fail(net.ErrClosed)
 	}
 }
+
+// Nor does it put off the end of the next command's time in the queue.
+func TestATimerThatFiresLateInTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		go io.Copy(io.Discard, near)
+		conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+		defer near.Close()
+		defer conn.Fail(net.ErrClosed)
+		s := newBareSession()
+		defer s.handler.wheel.Close()
+		s.handler.admitted = admission[int]{maxRunning: 1, maxQueued: 10, maxWait: time.Second, since: time.Now(), wheel: s.handler.wheel}
+		var records []*command[int]
+		for seq := range base.Seq(2) {
+			x, err := s.record(&transport.Message{Slot: int(seq), Seq: seq + 1}, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.begin(conn, &transport.Message{Slot: int(seq), Seq: seq + 1, Timeout: time.Hour})
+			s.running.Add(1)
+			s.handler.admitted.enter(x, time.Hour)
+			records = append(records, x)
+		}
+		records[1].expire()
+		time.Sleep(1100 * time.Millisecond)
+		if s.handler.Counters.Shed.Load() != 1 {
+			t.Error("a command waits for longer than any may")
+		}
+		s.handler.admitted.leave(records[0])
+		s.finish(records[0])
+	})
+}

@@ -155,7 +155,6 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	}
 	conn := x.link
 	m := &x.message
-	*m = transport.Message{}
 	m.Kind, m.Slot, m.Last = transport.Result, x.slot, last
 	m.Body, m.Compressed = x.encoded()
 	flush, err := conn.Append(m)

@@ -87,6 +87,7 @@ var ErrNoRoom = errors.New("transport: the send buffer is full")
 // them pile up at its client is cut as a slow reader.
 func (c *Conn) Append(m *Message) (flush bool, err error) {
 	c.mu.Lock()
+	m.begun, m.aborted, m.sent, m.end = false, false, 0, 0 // it may have been another one before
 	if c.err != nil {
 		defer c.mu.Unlock()
 		return false, c.err

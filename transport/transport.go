@@ -45,13 +45,15 @@ const (
 
 // Message is one thing that is said on a connection, in either direction.
 type Message struct {
+	// What a small command has lies together: a thousand of them are in no cache.
+
 	Kind Kind
 	// Last marks the last Result of a command, or that no Input follows.
 	Last bool
 	// Compressed: the Body of a Command, Result or Input is compressed.
 	Compressed bool
-	// These two are the Conn's and the framed transport's, under Conn.mu, as what is at
-	// the end is.
+	// These two, and sent, end and done, are the Conn's and the framed transport's, under
+	// Conn.mu.
 	begun   bool // the first piece was appended
 	aborted bool // the rest of Body is not wanted any more
 
@@ -67,18 +69,25 @@ type Message struct {
 	// Credit is how many results a Command may send at first (0: one), and how
 	// many more results, or inputs, may come by a Credit.
 	Credit int
+	// Body is the encoded command or result. As Read sets it, it is a view that
+	// holds until the next Read.
+	Body []byte
+	// SeqTo, if not nil, is where a Conn stores the Seq that it assigns to a
+	// Command with Seq 0.
+	SeqTo Sequenced
 	// Metadata goes with a Command: pairs, as base.Metadata has them; nil: none.
 	Metadata []byte
 	// Origin is the ID under which a Command was sent first, in another session;
 	// nil: it was not.
 	Origin *base.ID
+	sent   int           // bytes of Body appended so far
+	end    uint64        // where in the stream of bytes the message ends; 0: not wholly appended
+	done   chan struct{} // of a large message: closed when it was wholly written, or given up
+
 	// Seen is how many results of the command were seen, by an Ack.
 	Seen int
 	// Slots are the list of a Resume.
 	Slots []SlotState
-	// Body is the encoded command or result. As Read sets it, it is a view that
-	// holds until the next Read.
-	Body []byte
 	// Pieces are the body, as Read sets it, where it came in pieces; Body is empty then.
 	// They are the receiver's.
 	Pieces *Pieces
@@ -93,15 +102,6 @@ type Message struct {
 	RetryAfter time.Duration
 	// Reason belongs to Goaway.
 	Reason string
-
-	// SeqTo, if not nil, is where a Conn stores the Seq that it assigns to a
-	// Command with Seq 0.
-	SeqTo Sequenced
-
-	// What follows is the Conn's and the framed transport's, under Conn.mu.
-	sent int           // bytes of Body appended so far
-	end  uint64        // where in the stream of bytes the message ends; 0: not wholly appended
-	done chan struct{} // of a large message: closed when it was wholly written, or given up
 }
 
 // Size returns the size of the body in bytes.
