@@ -424,13 +424,16 @@ func TestMemoryWhereTheCallbackEndsItsGoroutine(t *testing.T) {
 			told++
 			runtime.Goexit()
 		}
-		c, p := newPeer(t, conf)
-		c.Forget(mustSend(t, c, command{}, make(chan base.AsyncResult)))
-		slot := p.expect(kindCommand).Slot
-		for n := range 3 {
-			p.send(kindResult, 0, slot, encoded(50_000+n))
-		}
-		if holds(t, c, 0); told != 3 {
+		c := both(t, nil, func(_ context.Context, cmd command, seq base.Seq, proxy base.Proxy) error {
+			for n := range cmd.N {
+				if err := proxy.Send(seq, result{N: n, Last: n+1 == cmd.N, Body: make([]byte, 50_000)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, conf)
+		c.Forget(mustSend(t, c, command{N: 4}, make(chan base.AsyncResult)))
+		if holds(t, c, 0); told != 4 {
 			t.Errorf("the callback was told %d results", told)
 		}
 	})
