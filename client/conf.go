@@ -97,8 +97,8 @@ type Conf struct {
 	// their way in pieces, and of those that have come and that nobody has taken yet.
 	// A result for which there is no room is dropped, and fails its command alone, as
 	// base.ErrBusy. Up to 4 KiB of each command's results are not counted, so that
-	// a few small ones always find room, nor is what it takes to keep them apart, 72 bytes
-	// each. It is not less than MaxResultSize. transport.Plain does not count: there the
+	// a few small ones always find room, nor is what it takes to keep them apart: 12 bytes
+	// each, and 64 more for each above 4 KiB. It is not less than MaxResultSize. transport.Plain does not count: there the
 	// client stops reading. 0: 256 MiB, or MaxResultSize if that is more.
 	MaxBytes int
 	// Backoff says how a client of NewReconnect spaces its attempts to connect.

@@ -161,9 +161,9 @@ func (s *Session[T]) finish(x *command[T]) {
 	x.running, x.cmd = false, nil
 	x.ctx.cancel(context.Canceled, errReturned)
 	x.endInputs()
-	ended, last := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}
-	if ended && s.named && s.table[x.slot] == x {
-		ended = s.takeAnswer(x, &last)
+	spent, last := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}
+	if spent && s.named && s.table[x.slot] == x { // its client may not have seen what it sent
+		spent = s.takeAnswer(x, &last)
 	}
 	x.mu.Unlock()
 	switch {
@@ -172,7 +172,7 @@ func (s *Session[T]) finish(x *command[T]) {
 		s.left[x.place], s.left[n].place = s.left[n], x.place
 		s.left[n], s.left = nil, s.left[:n]
 		s.free = append(s.free, x)
-	case ended:
+	case spent:
 		s.table[x.slot], s.past[x.slot] = nil, last
 		s.free = append(s.free, x)
 	}
