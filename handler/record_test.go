@@ -455,9 +455,10 @@ func TestAnAnswerAtTheEndOfItsSession(t *testing.T) {
 			}
 			end()
 		case "the end":
-			s.ended.Store(true)
+			s.ended.Store(true) // the steps of endCommands, with the answer in between
+			s.seenAll()
 			s.finish(x)
-			end()
+			x.lose(io.ErrClosedPipe)
 		default:
 			both.Go(func() { s.finish(x) })
 			both.Go(end)
