@@ -12,8 +12,10 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/compress/flate"
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/transport"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 // wires are the transports that a client is tested over.
@@ -475,4 +477,30 @@ func newConn(t testing.TB) *memnet.Conn {
 		t.Fatal(err)
 	}
 	return conn.(*memnet.Conn)
+}
+
+// A command has nothing of the one before on its slot.
+func TestNothingIsLeftOfTheCommandBefore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		conf := client.Conf{Compressions: []transport.Compression{flate.New(flate.DefaultLevel)}}
+		conn, p := newPipe(t)
+		go p.hello(wire.ServerHello{Compression: conf.Compressions[0].ID()})
+		c := over(t, conn, codec{}, conf)
+		ctx, cancel := context.WithTimeout(base.WithMetadata(t.Context(), base.Metadata{"tenant": {"ann"}}), time.Minute)
+		defer cancel()
+		first := start(ctx, c, command{Body: make([]byte, 4000)})
+		f := p.expect(kindCommand)
+		if f.Extras.Metadata == nil || f.Extras.Timeout == 0 || f.Flags&wire.FlagCompressed == 0 {
+			t.Errorf("the first command has flags %v and %+v", f.Flags, f.Extras)
+		}
+		p.answer(f.Slot, 1)
+		<-first
+		second := start(t.Context(), c, command{N: 2})
+		f = p.expect(kindCommand)
+		if f.Flags != 0 {
+			t.Errorf("the second command has flags %v and %+v", f.Flags, f.Extras)
+		}
+		p.answer(f.Slot, 2)
+		<-second
+	})
 }

@@ -339,3 +339,28 @@ func TestInputsThatWait(t *testing.T) {
 		}
 	})
 }
+
+// Of a command that has got inputs they are told, too, when it has answered and returned.
+func TestInputsOfACommandThatHasAnswered(t *testing.T) {
+	withHost(t, commands{"two": func(c call) error {
+		for range 2 {
+			if _, err := c.receive(); err != nil {
+				return err
+			}
+		}
+		return c.last("two")
+	}}, nil, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(0, 1, 1, "two")
+		v.input(0, "a")
+		v.input(0, "b")
+		if got := v.take(); got[len(got)-1] != "0: two." {
+			t.Errorf("heard %q", got)
+		}
+		v.cut()
+		listed := stands(0, 1, 0, 1)
+		listed.Inputs = 2
+		v.resume(listed)
+		v.inOrder("list 0:seen,2+6", "0: two.")
+	})
+}

@@ -168,6 +168,28 @@ func TestALargeResultIsLetGo(t *testing.T) {
 	}
 }
 
+// Nor does a session's, where the result is small, and what was made for the one before is not.
+func TestASmallAnswerHoldsNoLargeMemory(t *testing.T) {
+	near, far := memnet.Pipe()
+	go io.Copy(io.Discard, near)
+	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+	defer conn.Fail(net.ErrClosed)
+	s := newBareSession()
+	s.named, s.small.floor = true, 100
+	x, err := s.record(&transport.Message{Seq: 1}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.seq, x.link, x.granted, x.running, x.ended = 1, conn, 1, true, false
+	x.scratch.B = append(make([]byte, 0, 1<<20), "small"...)
+	if err := x.keepResult(1, 1, true); err != nil {
+		t.Fatal(err)
+	}
+	if cap(x.scratch.B) > keepBody || len(x.kept.items) != 1 || cap(x.kept.items[0].body) > keepBody {
+		t.Error("the record holds the memory of a large result")
+	}
+}
+
 // gate is a compression, and a codec for inputs, of which the former waits.
 type gate struct {
 	transport.Compression
