@@ -22,10 +22,12 @@ import (
 func newLone(t *testing.T, conf client.Conf) (*client.Client[receiver], *peer) {
 	t.Helper()
 	c, p := newPeer(t, conf)
-	alone(t, c, p)
-	if !client.ReadByCallers(c) {
-		t.Error("the link's goroutine still reads")
+	for range 3 { // on a busy machine a call may seem not to be alone, and the count begins anew
+		if alone(t, c, p); client.ReadByCallers(c) {
+			return c, p
+		}
 	}
+	t.Error("the link's goroutine still reads")
 	return c, p
 }
 
