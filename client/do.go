@@ -146,7 +146,7 @@ func (s *slot[T]) wait(ctx context.Context) (mine, ended bool, err *base.Error) 
 
 // pause waits until something has changed, or ctx has ended.
 func (s *slot[T]) pause(ctx context.Context) {
-	s.link.beRead()
+	s.link.beRead(s)
 	if ctx.Done() == nil {
 		<-s.ready
 		return

@@ -18,3 +18,15 @@ func HeldByFreeSlots[T any](c *Client[T]) (n int) {
 	}
 	return n
 }
+
+// LateOwner has the owner of a command wait while callers may read; came tells whether its
+// answer has come already. It returns whether they still may.
+func LateOwner(came bool) bool {
+	l := newLink(new(Client[struct{}]))
+	l.reading.by.Store(byNobody)
+	s := newSlot(l, 0)
+	s.ended = came
+	s.seq.Store(1)
+	l.beRead(s)
+	return l.reading.by.Load() == byNobody
+}

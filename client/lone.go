@@ -56,7 +56,7 @@ func (l *link[T]) lend(conn *transport.Conn) {
 		case <-r.wake:
 			return
 		case <-conn.Done():
-			if l.takeBack() {
+			if l.takeBack(nil) {
 				return
 			}
 			<-r.wake // the caller notices too
@@ -90,8 +90,9 @@ func (l *link[T]) isOver(index int) bool {
 	return s.seq.Load() == 0 || s.ended
 }
 
-// takeBack gives the role to the link's goroutine, if nobody has it.
-func (l *link[T]) takeBack() bool {
+// takeBack gives the role to the link's goroutine, if nobody has it, and nothing has come for s,
+// where that is not nil.
+func (l *link[T]) takeBack(s *slot[T]) bool {
 	r := &l.reading
 	if r.by.Load() == byLink {
 		return false
@@ -101,14 +102,19 @@ func (l *link[T]) takeBack() bool {
 	if r.by.Load() != byNobody {
 		return false
 	}
+	if s != nil {
+		if came, _ := s.hasCome(); came { // the role was lent because of that: its owner is a little late
+			return false
+		}
+	}
 	r.by.Store(byLink)
 	return true
 }
 
 // beRead sees to it that somebody reads: an open command is waited for by who does not
-// do so himself.
-func (l *link[T]) beRead() {
-	if l.takeBack() {
+// do so himself. Where that is s, not nil, nobody has to if something has come for it.
+func (l *link[T]) beRead(s *slot[T]) {
+	if l.takeBack(s) {
 		l.reading.wake <- struct{}{}
 	}
 }

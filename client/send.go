@@ -27,7 +27,7 @@ func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base
 	k.deadline, k.wait = c.deadline(), c.conf.SendTimeout
 	s, seq, err := c.send(context.Background(), &k)
 	if err == nil {
-		s.link.beRead()
+		s.link.beRead(nil) // the slot may be another command's by now
 	}
 	return seq, err
 }
