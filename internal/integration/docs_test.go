@@ -138,7 +138,6 @@ func firstWord(text string) string {
 func compile(t *testing.T, snippets []*snippet) {
 	t.Helper()
 	dir := t.TempDir()
-	var imports []string
 	outputs := make([]*string, len(snippets))
 	for i, one := range snippets {
 		folder := filepath.Join(dir, fmt.Sprintf("block%d", i+1))
@@ -154,15 +153,12 @@ func compile(t *testing.T, snippets []*snippet) {
 			if err != nil {
 				t.Fatalf("%s: %v", one.where, err)
 			}
-			for _, spec := range parsed.Imports {
-				imports = append(imports, strings.Trim(spec.Path.Value, "`\""))
-			}
 			if output := wantedOutput(parsed); output != nil {
 				outputs[i] = output
 			}
 		}
 	}
-	writeModule(t, dir, imports)
+	writeModule(t, dir)
 	generate(t, dir, snippets)
 
 	for i, one := range snippets {
@@ -229,16 +225,16 @@ func wantedOutput(file *ast.File) *string {
 	return nil
 }
 
-// writeModule writes a go.mod that replaces every module of this repository, and
-// requires those that are imported.
-func writeModule(t *testing.T, dir string, imports []string) {
+// writeModule writes a go.mod, and a go.work that joins it to all modules of this
+// repository, so that a block sees what they see.
+func writeModule(t *testing.T, dir string) {
 	t.Helper()
-	modules := map[string]string{} // folders by module path
-	var sums bytes.Buffer
 	root, err := filepath.Abs(repository)
 	if err != nil {
 		t.Fatal(err)
 	}
+	work := "go 1.26.0\n\nuse .\n"
+	var sums []byte
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -246,11 +242,10 @@ func writeModule(t *testing.T, dir string, imports []string) {
 		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
 			return fs.SkipDir
 		case entry.Name() == "go.mod":
-			folder := filepath.Dir(path)
-			modules[rootModule+filepath.ToSlash(strings.TrimPrefix(folder, root))] = folder
-		case entry.Name() == "go.sum":
+			work += fmt.Sprintf("use %q\n", filepath.Dir(path))
+		case entry.Name() == "go.sum" || entry.Name() == "go.work.sum":
 			sum, err := os.ReadFile(path)
-			sums.Write(sum)
+			sums = append(sums, sum...)
 			return err
 		}
 		return nil
@@ -258,23 +253,14 @@ func writeModule(t *testing.T, dir string, imports []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-
-	var mod strings.Builder
-	fmt.Fprint(&mod, "module docs.example\n\ngo 1.26\n\n")
-	for path, folder := range modules {
-		fmt.Fprintf(&mod, "replace %s => %s\n", path, folder)
-		if slices.ContainsFunc(imports, func(imported string) bool { return strings.HasPrefix(imported+"/", path+"/") }) {
-			fmt.Fprintf(&mod, "require %s v0.0.0\n", path)
-		}
-	}
-	for name, content := range map[string]string{"go.mod": mod.String(), "go.sum": sums.String()} {
+	for name, content := range map[string]string{"go.mod": "module docs.example\n\ngo 1.26.0\n", "go.work": work, "go.work.sum": string(sums)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// goCommand runs the go command on the module in dir, offline.
+// goCommand runs the go command on the module in dir.
 func goCommand(t *testing.T, dir string, args ...string) (out, errors string, err error) {
 	t.Helper()
 	return command(t, dir, "go", args...)
@@ -287,7 +273,7 @@ func command(t *testing.T, dir, program string, args ...string) (out, errors str
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off", "GOTOOLCHAIN=local")
+	cmd.Env = append(os.Environ(), "GOWORK=", "GOFLAGS=", "GOTOOLCHAIN=local")
 	cmd.WaitDelay = time.Second // for what the program itself has started
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
