@@ -52,24 +52,9 @@ func BenchmarkSession(b *testing.B) {
 }
 
 func benchmarkEcho(b *testing.B, callers int, clientConf client.Conf, serverConf server.Conf[nothing]) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
 	codec := echoCodec{pool: &sync.Pool{New: func() any { return new(echo) }}}
-	s, err := server.New(serverEchoCodec{codec}, nothing{}, serverConf)
-	if err != nil {
-		b.Fatal(err)
-	}
-	go s.Serve(listener)
-	defer s.Close()
+	c := benchmarkClient(b, clientEchoCodec{codec}, serverEchoCodec{codec}, clientConf, serverConf)
 	ctx := context.Background()
-	c, err := client.NewReconnect(ctx, clientEchoCodec{codec}, client.TCP(listener.Addr().String()), clientConf)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-
 	b.ReportAllocs()
 	b.ResetTimer()
 	var wg sync.WaitGroup
@@ -94,6 +79,93 @@ func benchmarkEcho(b *testing.B, callers int, clientConf client.Conf, serverConf
 	}
 	wg.Wait()
 	b.StopTimer()
+}
+
+// benchmarkClient returns a client, over TCP on loopback, of a server that runs until the
+// benchmark ends.
+func benchmarkClient(b *testing.B, clientCodec client.Codec[nothing], serverCodec server.Codec[nothing], clientConf client.Conf, serverConf server.Conf[nothing]) *client.Client[nothing] {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := server.New(serverCodec, nothing{}, serverConf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	go s.Serve(listener)
+	b.Cleanup(func() { s.Close() })
+	c, err := client.NewReconnect(context.Background(), clientCodec, client.TCP(listener.Addr().String()), clientConf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	return c
+}
+
+// BenchmarkSend is one goroutine that has 200 commands open by Send.
+func BenchmarkSend(b *testing.B) {
+	codec := echoCodec{pool: &sync.Pool{New: func() any { return new(echo) }}}
+	c := benchmarkClient(b, clientEchoCodec{codec}, serverEchoCodec{codec}, client.Conf{}, server.Conf[nothing]{})
+	cmds := make([]echo, 200)
+	results := make(chan base.AsyncResult, len(cmds))
+	take := func() (answered *echo) {
+		result := <-results
+		if result.Err != nil {
+			b.Fatal(result.Err)
+		}
+		answer := result.Result.(*echo)
+		answered = &cmds[binary.LittleEndian.Uint64(answer.data[8:])]
+		if answer.data != answered.data {
+			b.Fatal("a wrong answer")
+		}
+		codec.pool.Put(answer)
+		return answered
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		var cmd *echo
+		if i < len(cmds) {
+			cmd = &cmds[i]
+			binary.LittleEndian.PutUint64(cmd.data[8:], uint64(i))
+		} else {
+			cmd = take()
+		}
+		binary.LittleEndian.PutUint64(cmd.data[:], uint64(i))
+		if _, err := c.Send(cmd, results); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range min(b.N, len(cmds)) {
+		take()
+	}
+	b.StopTimer()
+}
+
+// BenchmarkResults is one command with many results; an operation is a result.
+func BenchmarkResults(b *testing.B) {
+	codec := numberCodec{pool: &sync.Pool{New: func() any { return new(number) }}}
+	c := benchmarkClient(b, clientNumberCodec{codec}, serverNumberCodec{codec}, client.Conf{}, server.Conf[nothing]{})
+	b.ReportAllocs()
+	b.ResetTimer()
+	var next uint64
+	var count number
+	count.set(uint64(b.N))
+	for result, err := range c.Results(context.Background(), &count) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := result.(*number)
+		if n.value() != next {
+			b.Fatalf("result %d is %d", next, n.value())
+		}
+		next++
+		codec.pool.Put(n)
+	}
+	b.StopTimer()
+	if next != uint64(b.N) {
+		b.Fatalf("%d results instead of %d", next, b.N)
+	}
 }
 
 // BenchmarkPingPong is what a bare TCP connection does.
@@ -176,3 +248,54 @@ func (c serverEchoCodec) Encode(result base.Result, w transport.Writer) error {
 }
 
 func (c serverEchoCodec) Decode(r transport.Reader) (base.Cmd[nothing], error) { return c.decode(r) }
+
+// number is a command that is answered by so many results, and each of these.
+type number struct {
+	data [32]byte
+	more bool
+}
+
+func (n *number) value() uint64     { return binary.LittleEndian.Uint64(n.data[:]) }
+func (n *number) set(number uint64) { binary.LittleEndian.PutUint64(n.data[:], number) }
+
+func (n *number) Exec(_ context.Context, _ time.Time, seq base.Seq, _ nothing, proxy base.Proxy) error {
+	var result number
+	for i, count := uint64(0), n.value(); i < count; i++ {
+		result.set(i)
+		result.more = i+1 < count
+		if err := proxy.Send(seq, &result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *number) LastOne() bool { return !n.more }
+
+type numberCodec struct{ pool *sync.Pool }
+
+func (c numberCodec) decode(r transport.Reader) (*number, error) {
+	n := c.pool.Get().(*number)
+	_, err := io.ReadFull(r, n.data[:])
+	return n, err
+}
+
+type clientNumberCodec struct{ numberCodec }
+
+func (c clientNumberCodec) Encode(cmd base.Cmd[nothing], w transport.Writer) error {
+	_, err := w.Write(cmd.(*number).data[:])
+	return err
+}
+func (c clientNumberCodec) Decode(r transport.Reader) (base.Result, error) { return c.decode(r) }
+func (c clientNumberCodec) Size(base.Cmd[nothing]) int                     { return 32 }
+
+type serverNumberCodec struct{ numberCodec }
+
+func (c serverNumberCodec) Encode(result base.Result, w transport.Writer) error {
+	_, err := w.Write(result.(*number).data[:])
+	return err
+}
+
+func (c serverNumberCodec) Decode(r transport.Reader) (base.Cmd[nothing], error) {
+	return c.decode(r)
+}
