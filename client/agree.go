@@ -52,7 +52,7 @@ func (l *link[T]) ask(ctx context.Context, conn *transport.Conn, question base.C
 		conn.Fail(&base.Error{Outcome: base.NotSent, Code: base.ErrHello, Message: "the server did not tell its commands in time", Err: context.Cause(ctx)})
 	})()
 	k := call[T]{cmd: question, owner: waiting}
-	k.parent = ctx
+	k.clock, k.parent = &l.client.clock, ctx
 	defer k.over()
 	s, _, err := l.client.sendOn(l, conn, &k)
 	if err != nil {

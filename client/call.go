@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -33,7 +32,7 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 	if k.cmd == nil {
 		return nil, 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilCmd, Message: "the command is nil"}
 	}
-	k.parent = ctx
+	k.clock, k.parent = &c.clock, ctx
 	defer k.over()
 	for {
 		if ctx.Err() != nil {
@@ -100,7 +99,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		s.sayBefore(conn, owed)
 		owed = 0
 		if err = conn.Room(k.ctx()); err == nil {
-			s.message.Timeout = c.left(s.until)
+			s.message.Timeout = c.clock.left(s.until)
 			flush, err = conn.Append(&s.message)
 		}
 	}
@@ -133,7 +132,8 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error) {
 	c := s.link.client
 	m := &s.message // all that a command has of it is set
-	m.Kind, m.Slot, m.Seq, m.Credit, m.Timeout = transport.Command, s.index, 0, k.credit, 0
+	until := k.until()
+	m.Kind, m.Slot, m.Seq, m.Credit, m.Timeout = transport.Command, s.index, 0, k.credit, c.clock.left(until)
 	m.SeqTo, m.Origin, m.Metadata = s, k.origin, nil
 	m.Body, m.Compressed = s.scratch.B, false
 	if len(s.compressed.B) > 0 {
@@ -147,25 +147,18 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error
 			return 0, err
 		}
 	}
-	var now time.Time
-	var deadline, until moment
-	if t := k.until(); !t.IsZero() {
-		now = time.Now()
-		deadline, until = c.moment(k.deadline, now), c.moment(t, now)
-		m.Timeout = max(t.Sub(now), time.Microsecond)
-	}
 	s.mu.Lock()
-	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, deadline, max(k.credit, 1)
+	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, k.deadline, max(k.credit, 1)
 	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, until
 	s.inputs = k.inputs
 	if s.got > s.acked {
 		owed = s.got
 	}
 	s.got, s.acked = 0, 0
-	s.mu.Unlock()
-	if deadline != 0 {
-		c.wheel.Start(&s.timer, k.deadline.Sub(now))
+	if s.deadline != 0 && (s.alarm == 0 || s.deadline < s.alarm) {
+		s.arm()
 	}
+	s.mu.Unlock()
 	return owed, nil
 }
 

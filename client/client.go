@@ -36,7 +36,7 @@ type Client[T any] struct {
 	dialer    Dialer
 	redialer  *delegate.Redialer // makes new links; nil: the client does not reconnect
 	wheel     *wheel.Wheel
-	start     time.Time
+	clock     clock
 	memory    memory // of results
 
 	_       [64]byte // what changes with each command is in a cache line of its own
@@ -213,7 +213,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 		return nil, err
 	}
 	c := &Client[T]{
-		codec: codec, conf: conf, wheel: wheel.New(), start: time.Now(), memory: memory{limit: int64(conf.MaxBytes)},
+		codec: codec, conf: conf, wheel: wheel.New(), clock: clock{time.Now()}, memory: memory{limit: int64(conf.MaxBytes)},
 		giveUp: make(chan struct{}), redial: make(chan error, 1),
 		done:  make(chan struct{}),
 		links: make(map[*link[T]]struct{}), changed: make(chan struct{}),

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 )
@@ -29,12 +28,12 @@ func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error
 	}
 }
 
-// deadline is that of a call which begins now; zero: none.
-func (c *Client[T]) deadline() time.Time {
+// deadline is that of a call which begins now; 0: none.
+func (c *Client[T]) deadline() moment {
 	if c.conf.Timeout <= 0 {
-		return time.Time{}
+		return 0
 	}
-	return time.Now().Add(c.conf.Timeout)
+	return c.clock.after(c.conf.Timeout)
 }
 
 // again tells whether a command of which no result was taken can be sent once more,

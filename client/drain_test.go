@@ -57,6 +57,64 @@ func TestGoaway(t *testing.T) {
 	})
 }
 
+// A command that is sent again keeps its deadline, on a slot whose last command had a later one.
+func TestTheDeadlineOfACommandThatIsSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := acceptLater(t, l)
+		begin := time.Now()
+		c := redial(t, l.Dial, client.Conf{Timeout: 5 * time.Second})
+		old := <-accepted
+		again := start(t.Context(), c, command{N: 1})
+		first := old.expect(kindCommand)
+		old.goaway("maintenance")
+		fresh := accept(t, l)
+		time.Sleep(3 * time.Second)
+		other := start(t.Context(), c, command{N: 2})
+		fresh.answer(fresh.expect(kindCommand).Slot, 2)
+		if o := <-other; o.err != nil {
+			t.Fatal(o.err)
+		}
+		time.Sleep(time.Second)
+		old.fail(first.Slot, wireFailure(base.Rejected, base.ErrDraining))
+		fresh.expect(kindCommand)
+		want(t, (<-again).err, base.Unknown, base.ErrDeadline)
+		took(t, begin, 5*time.Second)
+	})
+}
+
+// A link that has ended leaves no timer behind: the wheel would hold on to all of its slots.
+func TestALinkThatHasEndedLeavesNoTimer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := acceptLater(t, l)
+		c := redial(t, l.Dial, client.Conf{Timeout: time.Hour})
+		old := <-accepted
+		var open []<-chan outcome
+		for n := range 3 {
+			open = append(open, start(t.Context(), c, command{N: n}))
+			old.expect(kindCommand)
+		}
+		for slot := range uint64(2) { // these will be free
+			old.answer(slot, 0)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		open = append(open, start(ctx, c, command{}))
+		old.expect(kindCommand)
+		armed := client.Armed(c)
+		old.nc.Close()
+		cancel()
+		accept(t, l)
+		for _, done := range open {
+			<-done
+		}
+		synctest.Wait()
+		if n := armed(); n > 0 {
+			t.Errorf("%d timers run on", n)
+		}
+	})
+}
+
 // A command that crossed the goaway is refused by the server, and sent again.
 func TestACommandThatCrossesTheGoaway(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -19,6 +19,21 @@ func HeldByFreeSlots[T any](c *Client[T]) (n int) {
 	return n
 }
 
+// Armed returns a function that stops the timers of c's present link, and tells how many ran.
+func Armed[T any](c *Client[T]) (stop func() int) {
+	l := c.current.Load()
+	return func() (n int) {
+		for _, s := range *l.table.Load() {
+			s.mu.Lock()
+			if c.wheel.Stop(&s.timer) {
+				n++
+			}
+			s.mu.Unlock()
+		}
+		return n
+	}
+}
+
 // LateOwner has the owner of a command wait while callers may read; came tells whether its
 // answer has come already. It returns whether they still may.
 func LateOwner(came bool) bool {

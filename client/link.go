@@ -203,9 +203,6 @@ func (l *link[T]) release(s *slot[T]) {
 		s.mu.Unlock()
 		return
 	}
-	if s.deadline != 0 {
-		l.client.wheel.Stop(&s.timer)
-	}
 	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
 	conn := s.conn
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
@@ -248,6 +245,9 @@ func (l *link[T]) release(s *slot[T]) {
 	l.free = append(l.free, s)
 	l.open--
 	reason := l.leaving
+	if reason != nil {
+		l.client.wheel.Stop(&s.timer) // no command will use it
+	}
 	idle := l.open == 0 && reason != nil
 	l.mu.Unlock()
 	if idle {
@@ -277,6 +277,9 @@ func (l *link[T]) leave(reason error) {
 		close(w)
 	}
 	l.waiters = nil
+	for _, s := range l.free {
+		l.client.wheel.Stop(&s.timer)
+	}
 	idle := l.open == 0
 	l.mu.Unlock()
 	if idle {

@@ -28,10 +28,10 @@ func (c *Client[T]) Open(ctx context.Context, cmd base.Cmd[T]) (base.Call, error
 	}
 	first := newInputs()
 	x := &exchange[T]{client: c, encoder: encoder, call: call[T]{cmd: cmd, owner: waiting, credit: window, inputs: first}}
-	if deadline := c.deadline(); deadline.IsZero() {
-		x.ctx, x.cancel = context.WithCancel(ctx)
+	if c.conf.Timeout > 0 {
+		x.ctx, x.cancel = context.WithTimeout(ctx, c.conf.Timeout)
 	} else {
-		x.ctx, x.cancel = context.WithDeadline(ctx, deadline)
+		x.ctx, x.cancel = context.WithCancel(ctx)
 	}
 	s, seq, err := c.send(x.ctx, &x.call)
 	if err != nil {

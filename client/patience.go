@@ -13,8 +13,9 @@ import (
 // long as its ctx and its deadline allow. The ctx that says so is made only when
 // there is something to wait for.
 type patience struct {
+	clock    *clock
 	parent   context.Context
-	deadline time.Time       // when Conf.Timeout is over; zero: never
+	deadline moment          // when Conf.Timeout is over; 0: never
 	wait     time.Duration   // to be sent, if that is less; 0: for ever
 	made     context.Context // nil: not yet
 	cancel   context.CancelFunc
@@ -28,12 +29,12 @@ func (p *patience) ctx() context.Context {
 	p.made = p.parent
 	until, cause := p.deadline, errDeadline
 	if p.wait > 0 {
-		if patient := time.Now().Add(p.wait); until.IsZero() || patient.Before(until) {
+		if patient := p.clock.after(p.wait); until == 0 || patient < until {
 			until, cause = patient, errSendTimeout
 		}
 	}
-	if !until.IsZero() {
-		p.made, p.cancel = context.WithDeadlineCause(p.parent, until, cause)
+	if until != 0 {
+		p.made, p.cancel = context.WithDeadlineCause(p.parent, p.clock.time(until), cause)
 	}
 	return p.made
 }
@@ -65,39 +66,38 @@ func (p *patience) over() {
 	p.made, p.cancel = nil, nil
 }
 
-// until returns the command's deadline; zero: none.
-func (p *patience) until() time.Time {
+// until returns the command's deadline, by its ctx or by Conf.Timeout; 0: none.
+func (p *patience) until() moment {
 	deadline, ok := p.parent.Deadline()
-	if !p.deadline.IsZero() && (!ok || p.deadline.Before(deadline)) {
+	if !ok {
 		return p.deadline
 	}
-	return deadline
+	byCtx := p.clock.after(time.Until(deadline)) // it may be of the wall clock
+	if p.deadline == 0 {
+		return byCtx
+	}
+	return min(byCtx, p.deadline)
 }
 
-// moment is a point in time, in nanoseconds since the client was made; 0: none. A slot
-// has some, and they are smaller than a time.Time.
+// clock counts from when a client was made.
+type clock struct{ start time.Time }
+
+// moment is a point in time, in nanoseconds of a clock; 0: none. It is smaller than a
+// time.Time, and reckoning with it quicker.
 type moment int64
 
-func (c *Client[T]) now() moment { return moment(time.Since(c.start)) }
+func (c *clock) now() moment { return moment(time.Since(c.start)) }
 
-// moment returns the moment of t, which may be of the wall clock, as it stands now.
-func (c *Client[T]) moment(t, now time.Time) moment {
-	if t.IsZero() {
-		return 0
-	}
-	since := now.Sub(c.start)
-	return moment(since + min(t.Sub(now), math.MaxInt64-since))
+// after returns the moment that comes after d, which may be negative.
+func (c *clock) after(d time.Duration) moment {
+	now := c.now()
+	return max(now+moment(min(d, math.MaxInt64-time.Duration(now))), 1)
 }
 
-func (c *Client[T]) time(m moment) time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return c.start.Add(time.Duration(m))
-}
+func (c *clock) time(m moment) time.Time { return c.start.Add(time.Duration(m)) }
 
 // left returns the time until a deadline, for the wire; 0: there is none.
-func (c *Client[T]) left(until moment) time.Duration {
+func (c *clock) left(until moment) time.Duration {
 	if until == 0 {
 		return 0
 	}

@@ -97,8 +97,8 @@ func (s *slot[T]) sendAnew(err error) bool {
 	k := call[T]{
 		cmd: s.cmd, owner: channel, results: s.results, credit: s.message.Credit,
 		seq: base.Seq(s.seq.Load()), origin: s.origin, mayHaveRun: s.mayHaveRun,
+		patience: patience{deadline: s.deadline, wait: c.conf.SendTimeout},
 	}
-	k.deadline, k.wait = c.time(s.deadline), c.conf.SendTimeout
 	s.mu.Unlock()
 	if k.results == nil || !c.again(s.link, &k, err) {
 		return false

@@ -241,7 +241,7 @@ func (s *slot[T]) sendAgain(conn *transport.Conn) error {
 		return nil
 	}
 	s.message = transport.Message{
-		Kind: transport.Command, Slot: s.index, Seq: s.number, Credit: s.granted, Timeout: s.link.client.left(s.until),
+		Kind: transport.Command, Slot: s.index, Seq: s.number, Credit: s.granted, Timeout: s.link.client.clock.left(s.until),
 		Body: s.message.Body, Compressed: s.message.Compressed, Metadata: s.message.Metadata, Origin: s.origin,
 	}
 	told := s.granted

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/internal/wheel"
@@ -53,6 +54,7 @@ type slot[T any] struct {
 	err      *base.Error             // how it ended, unless by a result
 	until    moment                  // the command's deadline, by ctx or by Conf.Timeout
 	deadline moment                  // by Conf.Timeout
+	alarm    moment                  // when the timer fires; 0: it does not. It may be another command's
 	results  chan<- base.AsyncResult // of Send
 	inputs   *inputs                 // of a command of Open
 	origin   *base.ID                // of a command that was sent in an earlier session
@@ -135,14 +137,28 @@ func (s *slot[T]) signal() {
 	}
 }
 
+// arm starts the timer of the command's deadline. A timer is not stopped when its command ends:
+// the next one's deadline is later, and once the timer fires it is started for that. The caller
+// holds mu.
+func (s *slot[T]) arm() {
+	s.alarm = s.deadline
+	c := s.link.client
+	c.wheel.Start(&s.timer, time.Duration(s.deadline-c.clock.now()))
+}
+
 // expire is called by the wheel when the deadline may have passed; the slot may
 // belong to a later command by then.
 func (s *slot[T]) expire() {
 	s.mu.Lock()
-	expired := s.owner != nobody && s.deadline != 0 && s.link.client.now() >= s.deadline
-	if expired {
+	s.alarm = 0
+	timed := s.owner != nobody && s.deadline != 0
+	expired := timed && s.link.client.clock.now() >= s.deadline
+	switch {
+	case expired:
 		s.expired = true
 		s.signal()
+	case timed:
+		s.arm()
 	}
 	s.mu.Unlock()
 	if expired {

@@ -51,11 +51,12 @@ func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, re
 	if a.waiting.Load() >= a.maxQueued || wait > patience {
 		return false, a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
 	}
+	x.mu.Lock()
+	x.armed = true
+	x.mu.Unlock()
 	a.mu.Lock()
 	a.push(x, at)
-	if patience == a.maxWait { // else its deadline is sooner
-		a.wheel.Start(&x.timer, a.maxWait)
-	}
+	a.wheel.Start(&x.timer, patience)
 	next := a.next() // one may have ended since
 	a.mu.Unlock()
 	if next != nil {
@@ -152,16 +153,16 @@ func (a *admission[T]) remove(x *command[T]) bool {
 	return true
 }
 
-// overdue tells whether a command was in the queue, and takes it out if it has waited there
-// for longer than any may.
-func (a *admission[T]) overdue(x *command[T]) (queued, overdue bool) {
+// overdue takes a command out of the queue that has waited there for longer than any may;
+// false: it has not, or is not in it.
+func (a *admission[T]) overdue(x *command[T]) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !x.queued || time.Duration(a.now()-x.entered) < a.maxWait {
-		return x.queued, false
+		return false
 	}
 	a.unlink(x)
-	return true, true
+	return true
 }
 
 func (a *admission[T]) push(x *command[T], at int64) {

@@ -25,6 +25,7 @@ type command[T any] struct {
 	running  bool               // its Exec has not returned yet
 	flushed  bool               // with others: how long it took says little
 	started  bool               // its codec, and then its Exec, was called
+	armed    bool               // its timer is started, or was
 	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
 	results  int                // that were sent
 	answered bool               // in a session: by one small result, which is in scratch, or in packed; it is not in kept
@@ -126,8 +127,14 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	}
 	x.inputs = nil
 	x.mu.Unlock()
-	if m.Timeout > 0 {
-		x.session.handler.wheel.Start(&x.timer, m.Timeout)
+}
+
+// arm starts the timer of a command's deadline. One that its leader runs needs none: most are
+// over soon, and another goroutine leads before one waits, or takes long. The caller holds mu.
+func (x *command[T]) arm() {
+	if x.running && x.timeout > 0 {
+		x.armed = true
+		x.session.handler.wheel.Start(&x.timer, x.timeout-time.Since(x.at))
 	}
 }
 
@@ -160,6 +167,9 @@ func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	x.turn, x.flushed = t, false
 	over, late, why := x.hasEnded(), x.late(), x.ctx.cause
 	x.started = !over && !late
+	if t.role == nil && x.started {
+		x.arm()
+	}
 	x.mu.Unlock()
 	switch {
 	case over:

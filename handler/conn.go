@@ -22,11 +22,12 @@ type Conn[T any] struct {
 
 	// Of the goroutine that reads.
 	message  transport.Message
-	asks     bool // the client has yet to list its open slots
-	goodbye  bool // the client has said that it ends its session
-	commands int  // that have come
-	strays   int  // messages that came too late
-	pings    int  // since pinged
+	runs     *command[T] // that it runs, or ran last
+	asks     bool        // the client has yet to list its open slots
+	goodbye  bool        // the client has said that it ends its session
+	commands int         // that have come
+	strays   int         // messages that came too late
+	pings    int         // since pinged
 	pinged   time.Time
 	flooded  bool // one of these was too much
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -103,15 +102,8 @@ func (x *command[T]) expire() {
 		x.cancel(seq, context.DeadlineExceeded, &base.Error{Outcome: base.Unknown, Code: base.ErrDeadline, Message: "the command's deadline passed while the server was running it"})
 		return
 	}
-	switch queued, overdue := admitted.overdue(x); {
-	case overdue:
+	if admitted.overdue(x) {
 		x.shed(admitted.busy(fmt.Sprintf("this one has waited for %v", admitted.maxWait), admitted.maxWait))
-	case !queued: // its turn came before its time in the queue was over; one that waits still has its timer
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if x.timeout > 0 {
-			x.session.handler.wheel.Start(&x.timer, x.timeout-time.Since(x.at))
-		}
 	}
 }
 

@@ -112,7 +112,7 @@ func (c *Conn[T]) lead() {
 			return
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
-		current = c.begin()
+		current = c.begin(x)
 		if cmd := x.run(current); !c.over(current, cmd) {
 			return
 		}
@@ -162,8 +162,9 @@ func (r *role) owe(d time.Duration) {
 	r.debt += d
 }
 
-// begin begins a turn.
-func (c *Conn[T]) begin() turn {
+// begin begins a turn, by which the leader runs x.
+func (c *Conn[T]) begin(x *command[T]) turn {
+	c.runs = x
 	c.clock++
 	t := turn{&c.role, c.clock}
 	c.busy.Store(t.began) // from now on another may be the leader
@@ -176,7 +177,7 @@ func (c *Conn[T]) begin() turn {
 // rest hands the role to a new goroutine, which has a small stack, and gives up what it
 // takes to be quick: nothing has come for restAfter. It is called by the leader.
 func (c *Conn[T]) rest() {
-	c.message = transport.Message{}
+	c.message, c.runs = transport.Message{}, nil
 	c.conn.Shrink()
 	c.session.rest()
 	c.handler.pool.start(c)

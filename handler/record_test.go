@@ -45,6 +45,23 @@ func TestAFailureOfAnEarlierCommand(t *testing.T) {
 	}
 }
 
+// What is started for a command does not outlive it: its client may have given it a year.
+func TestATimerIsStoppedWithItsCommand(t *testing.T) {
+	s := newBareSession()
+	x, err := s.record(&transport.Message{Seq: 1}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.running, x.at, x.timeout = true, time.Now(), 365*24*time.Hour
+	x.mu.Lock()
+	x.arm()
+	x.mu.Unlock()
+	s.finish(x)
+	if s.handler.wheel.Stop(&x.timer) {
+		t.Error("the timer of a command that has returned runs on")
+	}
+}
+
 func TestAnOutgrownBodyIsLetGo(t *testing.T) {
 	s := newBareSession()
 	x, err := s.record(&transport.Message{Seq: 1}, true)

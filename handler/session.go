@@ -143,9 +143,6 @@ func (s *Session[T]) spare(seq base.Seq) *command[T] {
 // finish lets go of a command whose Exec has returned. Its ctx ends in any case: a
 // goroutine that the command left behind may wait for that.
 func (s *Session[T]) finish(x *command[T]) {
-	if x.timeout > 0 || x.entered != 0 {
-		s.handler.wheel.Stop(&x.timer)
-	}
 	if x.held > 0 {
 		x.memory.give(x.held)
 		x.held = 0
@@ -159,6 +156,10 @@ func (s *Session[T]) finish(x *command[T]) {
 	s.mu.Lock()
 	x.mu.Lock()
 	x.running, x.cmd = false, nil
+	if x.armed {
+		x.armed = false
+		s.handler.wheel.Stop(&x.timer)
+	}
 	x.ctx.cancel(context.Canceled, errReturned)
 	x.endInputs()
 	spent, last := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}

@@ -125,6 +125,11 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory *Memory) (*Conn[T], error) {
 	c := &Conn[T]{handler: s.handler, session: s, memory: memory, read: make(chan struct{}), role: role{conn: conn, now: s.handler.watchdog.now}}
 	c.follow = func() {
+		if x := c.runs; x != nil {
+			x.mu.Lock()
+			x.arm()
+			x.mu.Unlock()
+		}
 		conn.Expect()
 		s.handler.pool.follow(c)
 	}
