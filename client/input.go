@@ -124,9 +124,12 @@ func (s *slot[T]) failInputs() {
 // dropInputs is the end of a command's inputs: what is on its way is given up. The
 // caller holds mu.
 func (s *slot[T]) dropInputs() {
-	if s.inputs == nil {
-		return
+	if s.inputs != nil {
+		s.dropInputsNow()
 	}
+}
+
+func (s *slot[T]) dropInputsNow() {
 	for _, m := range s.inputs.kept {
 		if s.conn != nil && m.Large() {
 			s.conn.Abort(m)

@@ -209,10 +209,16 @@ func ended(seq base.Seq, why error) *base.Error {
 // made. That of a large result is appended by the connection's drain, whenever its
 // turn comes. The caller holds mu.
 func (x *command[T]) hasEnded() bool {
-	if m := x.sending; m != nil && m.Last && !x.ended && !x.session.named {
-		x.ended = x.link.Progress(m) == transport.Whole
+	if x.sending != nil {
+		x.lookWhetherSent()
 	}
 	return x.ended
+}
+
+func (x *command[T]) lookWhetherSent() {
+	if m := x.sending; m.Last && !x.ended && !x.session.named {
+		x.ended = x.link.Progress(m) == transport.Whole
+	}
 }
 
 // hasSent tells whether the command has sent a result.

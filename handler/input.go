@@ -103,16 +103,19 @@ func (x *command[T]) inputsLocked() *inputs {
 // endInputs drops what was not taken, and wakes a Receive: the command has ended. The
 // caller holds mu.
 func (x *command[T]) endInputs() {
-	if x.inputs == nil {
-		return
+	if x.inputs != nil {
+		x.inputs.end()
 	}
-	for i := range x.inputs.queue {
-		next := &x.inputs.queue[i]
+}
+
+func (i *inputs) end() {
+	for n := range i.queue {
+		next := &i.queue[n]
 		next.body.Release()
 		next.memory.give(next.held)
 	}
-	x.inputs.queue = nil
-	x.inputs.signal()
+	i.queue = nil
+	i.signal()
 }
 
 // Receive implements base.Inputs.

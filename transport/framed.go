@@ -9,7 +9,10 @@ import (
 
 // Framed is cmdstream's own wire, version 1: see docs/spec.md.
 func Framed(o Options) Transport {
-	f := &framed{server: o.Server, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots), isOpen: o.Open, budget: o.Budget}
+	f := &framed{server: o.Server, receives: fromServer, maxBody: o.MaxBody, maxSlots: uint64(o.MaxSlots), isOpen: o.Open, budget: o.Budget}
+	if f.server {
+		f.receives = fromClient
+	}
 	if f.budget == nil {
 		f.budget = new(noBudget)
 	}
@@ -18,6 +21,7 @@ func Framed(o Options) Transport {
 
 type framed struct {
 	server   bool
+	receives uint16 // the kinds of frames, a bit for each
 	maxBody  int
 	maxSlots uint64
 
@@ -100,7 +104,10 @@ func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool
 		f.seqOut = m.Seq
 	}
 
-	piece := m.Body[m.sent:]
+	piece := m.Body
+	if m.begun {
+		piece = m.Body[m.sent:]
+	}
 	if m.aborted {
 		piece = nil
 	}

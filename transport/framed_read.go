@@ -25,8 +25,8 @@ func (f *framed) Read(r *bufio.Reader, m *Message) error {
 			_, err = r.Discard(n)
 			return err
 		}
-		if err := f.check(h); err != nil {
-			return err
+		if f.receives>>h.Kind&1 == 0 || h.Slot >= f.maxSlots {
+			return f.refuse(h)
 		}
 		if len(f.partials) > 0 {
 			if p := f.partials[int(h.Slot)]; p != nil {
@@ -46,8 +46,11 @@ func (f *framed) Read(r *bufio.Reader, m *Message) error {
 				}
 			}
 		}
-		payload, err := f.readPayload(r, come, n, h.Length)
-		if err != nil {
+		var payload []byte
+		if size := n + h.Length; size <= len(come) {
+			payload = come[n:size]
+			r.Discard(size)
+		} else if payload, err = f.readPayload(r, n, h.Length); err != nil {
 			return err
 		}
 		m.Slot = int(h.Slot)
@@ -215,22 +218,22 @@ func (f *framed) tooLarge(size uint64) *base.Error {
 	}
 }
 
-// check holds a header against what this side may receive.
-func (f *framed) check(h wire.Header) error {
-	switch h.Kind {
-	case wire.KindCommand, wire.KindInput, wire.KindCancel, wire.KindAck:
-		if !f.server {
-			return BrokenRule("a server sent a frame of kind %s", h.Kind)
-		}
-	case wire.KindResult, wire.KindFailure:
-		if f.server {
-			return BrokenRule("a client sent a frame of kind %s", h.Kind)
-		}
-	}
-	if h.Slot >= f.maxSlots {
+// The kinds of frames that each side may receive, a bit for each.
+const (
+	fromBoth   = 1<<wire.KindPing | 1<<wire.KindCredit | 1<<wire.KindResume | 1<<wire.KindGoaway
+	fromClient = fromBoth | 1<<wire.KindCommand | 1<<wire.KindInput | 1<<wire.KindCancel | 1<<wire.KindAck
+	fromServer = fromBoth | 1<<wire.KindResult | 1<<wire.KindFailure
+)
+
+// refuse tells why this side may not receive a frame.
+func (f *framed) refuse(h wire.Header) error {
+	switch {
+	case f.receives>>h.Kind&1 == 1:
 		return BrokenRule("slot %d is beyond the limit of %d", h.Slot, f.maxSlots)
+	case f.server:
+		return BrokenRule("a client sent a frame of kind %s", h.Kind)
 	}
-	return nil
+	return BrokenRule("a server sent a frame of kind %s", h.Kind)
 }
 
 // peekHeader waits for a whole header, and returns it with its size and all that has
@@ -275,10 +278,9 @@ func (f *framed) await(r *bufio.Reader) (whole bool, err error) {
 	}
 }
 
-// readPayload takes a frame out of r, whose header has n bytes, and returns its payload, a
-// view that holds until the next read. come is what had come of the frame, and of what
-// follows it.
-func (f *framed) readPayload(r *bufio.Reader, come []byte, n, length int) (payload []byte, err error) {
+// readPayload waits for a whole frame, whose header has n bytes, takes it out of r, and
+// returns its payload, a view that holds until the next read.
+func (f *framed) readPayload(r *bufio.Reader, n, length int) (payload []byte, err error) {
 	size := n + length
 	if size > r.Size() {
 		r.Discard(n)
@@ -286,13 +288,12 @@ func (f *framed) readPayload(r *bufio.Reader, come []byte, n, length int) (paylo
 		_, err = io.ReadFull(r, f.frame)
 		return f.frame, unexpected(err)
 	}
-	if size > len(come) {
-		if come, err = r.Peek(size); err != nil {
-			return nil, unexpected(err)
-		}
+	come, err := r.Peek(size)
+	if err != nil {
+		return nil, unexpected(err)
 	}
 	_, err = r.Discard(size)
-	return come[n:size], err
+	return come[n:], err
 }
 
 // unexpected says that an end of the stream came where more was to follow.

@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // Kind is the kind of a frame.
 type Kind uint8
 
@@ -67,11 +69,14 @@ type Header struct {
 // AppendHeader appends h. A ping has no header: it is the byte Ping.
 func AppendHeader(dst []byte, h Header) []byte {
 	first := byte(h.Kind)<<4 | byte(h.Flags)
-	switch { // as in ParseHeader
+	switch { // the first two are nearly all
 	case h.Slot < 0x80 && uint(h.Length) < 0x80:
 		return append(dst, first, byte(h.Slot), byte(h.Length))
-	case h.Slot < 0x80*0x80 && uint(h.Length) < 0x80:
-		return append(dst, first, byte(h.Slot)|0x80, byte(h.Slot>>7), byte(h.Length))
+	case h.Slot < shortEnd && uint(h.Length) < shortEnd:
+		slot, n := shortUvarint(h.Slot)
+		length, m := shortUvarint(uint64(h.Length))
+		word := uint64(first) | slot<<8 | length<<(8+8*n)
+		return binary.LittleEndian.AppendUint64(dst, word)[:len(dst)+1+n+m]
 	}
 	dst = append(dst, first)
 	dst = AppendUvarint(dst, h.Slot)
@@ -94,14 +99,17 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	if h.Flags&^flagsOf[h.Kind] != 0 {
 		return h, 0, broken("a frame of kind %s has flags %#x that it can't have", h.Kind, uint8(h.Flags))
 	}
-	// In the common case the length takes one byte, and the slot one or two.
-	switch {
+	switch { // the first two are nearly all
 	case len(b) >= 3 && b[1] < 0x80 && b[2] < 0x80:
 		h.Slot, h.Length = uint64(b[1]), int(b[2])
 		return h, 3, nil
-	case len(b) >= 4 && b[1] >= 0x80 && b[2] < 0x80 && b[2] > 0 && b[3] < 0x80:
-		h.Slot, h.Length = uint64(b[1]&0x7f)|uint64(b[2])<<7, int(b[3])
-		return h, 4, nil
+	case len(b) >= 1+2*shortSize:
+		slot, n := parseShortUvarint(b[1], b[2])
+		length, m := parseShortUvarint(b[1+n], b[2+n])
+		if n > 0 && m > 0 {
+			h.Slot, h.Length = slot, int(length)
+			return h, 1 + n + m, nil
+		}
 	}
 	slot, n, err := ParseUvarint(b[1:])
 	if err != nil {

@@ -70,10 +70,12 @@ func TestHeaderRefused(t *testing.T) {
 		"a length above the limit": {[]byte{0x10, 0, 0x81, 0x80, 4}, "has 65537 bytes, the limit is 65536"},
 		"an enormous length":       {[]byte{0x10, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "the limit is 65536"},
 	} {
-		if _, n, err := ParseHeader(test.bytes); n != 0 {
-			t.Errorf("%s: %d bytes taken", name, n)
-		} else {
-			wantRule(t, err, test.rule)
+		for _, b := range [][]byte{test.bytes, append(test.bytes, 1, 1, 1)} { // with what follows it
+			if _, n, err := ParseHeader(b); n != 0 {
+				t.Errorf("%s: %d bytes taken of % x", name, n, b)
+			} else {
+				wantRule(t, err, test.rule)
+			}
 		}
 	}
 }

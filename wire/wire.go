@@ -92,6 +92,33 @@ func ParseUvarint(b []byte) (v uint64, n int, err error) {
 	return 0, 0, ErrShort
 }
 
+// A short uvarint takes two bytes at most.
+const (
+	shortEnd  = 0x80 * 0x80
+	shortSize = 2
+)
+
+// shortUvarint returns the bytes of v, which is below shortEnd, from the lowest one on, and how
+// many they are.
+func shortUvarint(v uint64) (bytes uint64, n int) {
+	if v < 0x80 {
+		return v, 1
+	}
+	return v&0x7f | 0x80 | v>>7<<8, 2
+}
+
+// parseShortUvarint reads a uvarint that may go on in a second byte; n is 0 where it is longer
+// than that, or than it need be.
+func parseShortUvarint(first, second byte) (v uint64, n int) {
+	switch {
+	case first < 0x80:
+		return uint64(first), 1
+	case second < 0x80 && second > 0:
+		return uint64(first&0x7f) | uint64(second)<<7, 2
+	}
+	return 0, 0
+}
+
 // cutUvarint is ParseUvarint for a payload that is all there, so that an end in
 // the middle breaks a rule.
 func cutUvarint(b []byte, what string) (v uint64, rest []byte, err error) {
