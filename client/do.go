@@ -101,22 +101,20 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 	case !last && err == nil:
 		result, err = nil, s.wrap(base.Unknown, base.ErrSeveralResults, "it sends several results: use Results or Send", nil)
 	}
-	if ended {
-		s.handedOver()
-		s.link.release(s)
-	} else {
-		s.leave()
-	}
+	s.leave(ended)
 	return result, err
 }
 
-// leave is the end of an owner: the slot is released, if its command has ended,
-// or given up.
-func (s *slot[T]) leave() {
+// leave is the end of an owner: the slot is released, if its command has ended, which ended
+// says where it is known, or given up.
+func (s *slot[T]) leave(ended bool) {
 	s.handedOver()
-	if _, left := s.giveUp(); !left {
-		s.link.release(s)
+	if !ended {
+		if _, left := s.giveUp(); left {
+			return
+		}
 	}
+	s.link.release(s)
 }
 
 // wait waits until out holds something or the command has ended; err is how, if

@@ -198,10 +198,10 @@ func (x *exchange[T]) Receive() (base.Result, error) {
 		t.slot.handedOver()
 		switch {
 		case err != nil:
-			t.slot.leave()
+			t.slot.leave(false)
 			return nil, x.finish(err)
 		case last:
-			t.slot.leave()
+			t.slot.leave(false)
 			x.finish(io.EOF)
 		default:
 			t.slot.taken(x.seq)
@@ -286,7 +286,7 @@ func (x *exchange[T]) Close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.end == nil {
-		x.present.Load().slot.leave()
+		x.present.Load().slot.leave(false)
 		x.finish(x.failed(base.ErrCanceled, "the call was closed", nil))
 	}
 	return nil

@@ -50,7 +50,7 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 	mine := true
 	defer func() {
 		if mine {
-			s.leave()
+			s.leave(false)
 		}
 	}()
 	for {

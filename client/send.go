@@ -54,15 +54,16 @@ func (c *Client[T]) deliver(s *slot[T]) {
 // deliver returns false where it would have to wait, and may not.
 func (s *slot[T]) deliver(wait bool) bool {
 	for s.pending.present() || s.advance() {
+		final := s.pending.final
 		s.mu.Lock()
-		results := s.results
+		s.final = final
+		results, ended := s.results, s.ended
 		s.mu.Unlock()
 		if results == nil {
 			s.disown()
 			return true
 		}
 		delivered, forgotten := s.offer(results, wait)
-		final := s.pending.final
 		switch {
 		case forgotten:
 			s.mu.Lock()
@@ -78,7 +79,7 @@ func (s *slot[T]) deliver(wait bool) bool {
 		s.link.client.memory.give(s.pending.held)
 		*s.pending = delivery{}
 		if final {
-			s.leave()
+			s.leave(ended)
 			return true
 		}
 		if s.credit++; s.credit >= (s.message.Credit+1)/2 {
@@ -202,11 +203,6 @@ func (s *slot[T]) hold(result base.Result, err error, last bool) {
 		final:  last || err != nil,
 	}
 	s.holding = 0
-	if s.pending.final {
-		s.mu.Lock()
-		s.final = true
-		s.mu.Unlock()
-	}
 }
 
 // offer offers pending to the channel. A closed channel, and one that takes
