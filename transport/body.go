@@ -2,7 +2,6 @@ package transport
 
 import (
 	"io"
-	"runtime"
 	"slices"
 )
 
@@ -29,9 +28,10 @@ func (b *Buffer) Write(p []byte) (int, error) {
 
 // append appends p, for which there is room.
 func (b *Buffer) append(p []byte) {
+	var pace pace
 	for step := range slices.Chunk(p, copyAtOnce) {
 		b.B = append(b.B, step...)
-		runtime.Gosched()
+		pace.yield()
 	}
 }
 
@@ -134,7 +134,7 @@ func (b *Body) more() bool {
 			return false
 		}
 		b.pieces.drop()
-		runtime.Gosched() // as in Buffer.Write
+		b.pieces.pace.yield()
 		b.b = b.pieces.first()
 	}
 	return true

@@ -8,6 +8,7 @@ type Pieces struct {
 	pool *Pool // where those of pieceSize are from
 	list [][]byte
 	n    int // bytes
+	pace pace
 }
 
 // pieceSize is the largest capacity of a piece, in bytes, and that of most.
