@@ -137,9 +137,9 @@ func (s *slot[T]) signal() {
 	}
 }
 
-// arm starts the timer of the command's deadline. A timer is not stopped when its command ends:
-// the next one's deadline is later, and once the timer fires it is started for that. The caller
-// holds mu.
+// arm starts the timer of the command's deadline. It is not stopped when the command ends: the
+// next one's deadline is later, unless that one is sent again, and once the timer fires it is
+// started for that. The caller holds mu.
 func (s *slot[T]) arm() {
 	s.alarm = s.deadline
 	c := s.link.client

@@ -3,6 +3,7 @@ package handler
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/internal/wheel"
@@ -49,4 +50,30 @@ func TestARefusalDoesNotHideAFreePlace(t *testing.T) {
 		}
 		h.wheel.Stop(&waits.timer)
 	}
+}
+
+// The deadline of a command in the queue counts from when it came: its reader may have been
+// held up since.
+func TestADeadlineInTheQueueCountsFromWhenTheCommandCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wheel.New()
+		defer w.Close()
+		a := &admission[int]{maxRunning: 1, maxQueued: 10, maxWait: time.Hour, since: time.Now(), wheel: w}
+		a.enter(new(command[int]), 0)
+		begin := time.Now()
+		waits, fired := new(command[int]), make(chan time.Duration, 1)
+		waits.at = begin.Add(-400 * time.Millisecond)
+		waits.timer.Fire = func() { fired <- time.Since(begin) }
+		if _, refusal := a.enter(waits, 500*time.Millisecond); refusal != nil {
+			t.Fatal(refusal)
+		}
+		if after := <-fired; after < 100*time.Millisecond || after > 102*time.Millisecond {
+			t.Errorf("its time was over after %v more", after)
+		}
+		late := new(command[int])
+		late.at = begin.Add(-time.Second)
+		if now, refusal := a.enter(late, 500*time.Millisecond); now || refusal == nil {
+			t.Error("a command waits whose deadline has passed")
+		}
+	})
 }

@@ -63,7 +63,7 @@ type command[T any] struct {
 	place          int         // in session.left, of a record that is there; under session.mu
 	began          int64       // when it began to run, by the clock of admission, if that is of interest; 0: it is not
 	queued         bool        // it waits to run; this and the next two lines are under admission.mu
-	entered        int64       // when it began to; 0: it did not
+	entered        int64       // when it began to
 	before, behind *command[T] // in the queue
 
 	timer wheel.Timer
@@ -95,7 +95,7 @@ func (x *command[T]) recycle() bool {
 // reader calls it.
 func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	at := conn.At()
-	x.slot, x.value, x.compressed, x.entered = m.Slot, m.Value, m.Compressed, 0
+	x.slot, x.value, x.compressed = m.Slot, m.Value, m.Compressed
 	switch {
 	case m.Pieces != nil:
 		x.reader.SetPieces(m.Pieces)

@@ -22,7 +22,7 @@ type Conn[T any] struct {
 
 	// Of the goroutine that reads.
 	message  transport.Message
-	runs     *command[T] // that it runs, or ran last
+	runs     *command[T] // that it runs, or ran last; nil: none
 	asks     bool        // the client has yet to list its open slots
 	goodbye  bool        // the client has said that it ends its session
 	commands int         // that have come

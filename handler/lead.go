@@ -107,6 +107,7 @@ func (c *Conn[T]) lead() {
 		case x == nil:
 			continue
 		case !c.mayRun(x):
+			c.runs = nil // x sees to its deadline itself
 			c.follow()
 			x.run(turn{})
 			return

@@ -7,7 +7,10 @@ import (
 
 // Buffer is a Writer in memory: what codecs write bodies to. It never fails. B is not
 // theirs: its memory is used again.
-type Buffer struct{ B []byte }
+type Buffer struct {
+	B    []byte
+	pace pace
+}
 
 // Write appends p. A large one is copied step by step, and others run in between: the
 // runtime can't interrupt a step, and lets whoever copies go on for 10 ms, for which other
@@ -28,10 +31,9 @@ func (b *Buffer) Write(p []byte) (int, error) {
 
 // append appends p, for which there is room.
 func (b *Buffer) append(p []byte) {
-	var pace pace
 	for step := range slices.Chunk(p, copyAtOnce) {
 		b.B = append(b.B, step...)
-		pace.yield()
+		b.pace.yield()
 	}
 }
 

@@ -116,7 +116,7 @@ func (f *framed) parse(h wire.Header, payload []byte, m *Message) (ready bool, e
 		}
 		m.Credit = int(n)
 		return true, err
-	default: // Goaway: check let no other kind through
+	default: // Goaway: Read let no other kind through
 		goaway, err := wire.ParseGoaway(payload)
 		*m = Message{Kind: Goaway, Reason: goaway.Reason, RetryAfter: duration(goaway.RetryAfter)}
 		return true, err

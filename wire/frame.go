@@ -66,7 +66,8 @@ type Header struct {
 	Length int
 }
 
-// AppendHeader appends h. A ping has no header: it is the byte Ping.
+// AppendHeader appends h, and may write to up to five bytes more of dst's capacity. A ping has no
+// header: it is the byte Ping.
 func AppendHeader(dst []byte, h Header) []byte {
 	first := byte(h.Kind)<<4 | byte(h.Flags)
 	switch { // the first two are nearly all

@@ -291,4 +291,17 @@ var mutants = []mutant{
 		`e.ID != (base.ID{}) || !k.isIdempotent() {`,
 		`e.ID != (base.ID{}) {`,
 	},
+	{
+		"a deadline is forgotten when another goroutine leads", "handler/sessions.go",
+		`			x.arm()
+`,
+		``,
+	},
+	{
+		"a slot's timer that fires for the command before is not started again", "client/slot.go",
+		`	case timed:
+		s.arm()
+	}`,
+		`	}`,
+	},
 }
