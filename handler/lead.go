@@ -34,7 +34,7 @@ const (
 	slowly     = time.Second            // how often the watchdog looks for who may rest
 )
 
-// role is a connection's reading role. All but busy, watched and missed is the
+// role is a connection's reading role. All but busy, watched and listed is the
 // leader's.
 type role struct {
 	conn   *transport.Conn
@@ -46,7 +46,6 @@ type role struct {
 	// back to 0 has the role.
 	busy    atomic.Int64
 	watched atomic.Bool // by the watchdog
-	missed  int         // how often the watchdog has found the leader to run nothing; under its mu
 	listed  atomic.Bool // the watchdog will have it rest
 
 	clock   int64         // the last time that is known

@@ -49,7 +49,7 @@ func (w *watchdog) start(t *time.Timer, after time.Duration) {
 func (w *watchdog) now() int64               { return int64(time.Since(w.begun)) }
 func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.begun)) }
 
-// watch has a role looked at, until it runs nothing for a while.
+// watch has a role looked at, until it runs nothing.
 func (w *watchdog) watch(r *role) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,7 +57,6 @@ func (w *watchdog) watch(r *role) {
 		return
 	}
 	r.watched.Store(true)
-	r.missed = 0
 	w.roles = append(w.roles, r)
 	if len(w.roles) == 1 {
 		w.start(w.timer, lookEvery)
@@ -70,19 +69,15 @@ func (w *watchdog) look() {
 	now := w.now()
 	kept := w.roles[:0]
 	for _, r := range w.roles {
-		began := r.busy.Load()
-		if began == 0 {
-			r.missed++
-		} else if r.missed = 0; now-began >= int64(tooLong) {
-			w.long = append(w.long, turn{r, began})
-		}
-		if r.missed > 3 {
+		switch began := r.busy.Load(); {
+		case began == 0: // an idle process is not woken again for nothing
 			r.watched.Store(false)
 			if r.busy.Load() == 0 { // else it has begun just now, and counts on being watched
 				continue
 			}
 			r.watched.Store(true)
-			r.missed = 0
+		case now-began >= int64(tooLong):
+			w.long = append(w.long, turn{r, began})
 		}
 		kept = append(kept, r)
 	}
