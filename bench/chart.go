@@ -72,7 +72,7 @@ func (r *results) draw(d drawing, m mode) ([]byte, error) {
 		slices.Reverse(values[i])
 	}
 	format := func(v float64) string {
-		if v < 10 {
+		if v > 0 && v < 10 {
 			return strconv.FormatFloat(v, 'f', 1, 64)
 		}
 		return thousands(int64(v + 0.5))
@@ -85,6 +85,7 @@ func (r *results) draw(d drawing, m mode) ([]byte, error) {
 	option.Padding = charts.Box{Top: 16, Right: 48, Bottom: 16, Left: 16}
 	option.CategoryAxis.Labels = names
 	option.ValueFormatter = format
+	option.ValueAxis[0].LabelCount = 7 // there is room for these, whatever the numbers
 	if len(d.works) > 1 {
 		option.Legend.SeriesNames = d.works
 		option.Legend.Offset = charts.OffsetStr{Left: charts.PositionRight, Top: "32"}
