@@ -102,6 +102,9 @@ func (b *keeping) isBeyond() bool { return b.n.Load() > b.floor }
 func (b *keeping) enter(n int64) *keeper {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.queue) == 0 && b.tryTake(n) {
+		return nil
+	}
 	k := &keeper{n, make(chan struct{})}
 	b.queue = append(b.queue, k)
 	b.waiting.Store(true)

@@ -65,3 +65,22 @@ func TestKeepingIsExact(t *testing.T) {
 		}
 	}
 }
+
+// Room that is there at once costs no memory, above the floor as below it.
+func TestRoomAllocatesNothing(t *testing.T) {
+	ctx := context.Background()
+	var x waiting = patient{ctx}
+	b := &keeping{floor: 100, limit: func() int { return 1 << 20 }, beyond: func(int64) {}}
+	for _, kept := range []int64{0, 1000} {
+		b.n.Store(kept)
+		allocated := testing.AllocsPerRun(1000, func() {
+			if err := b.take(ctx, x, 1, 10); err != nil {
+				t.Fatal(err)
+			}
+			b.give(10)
+		})
+		if allocated != 0 {
+			t.Errorf("with %d bytes kept: %v allocations", kept, allocated)
+		}
+	}
+}
