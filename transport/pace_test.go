@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"bytes"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,4 +23,32 @@ func TestPace(t *testing.T) {
 			t.Error("no thread was let run at the first step")
 		}
 	})
+}
+
+// Large bodies are written and read at a pace, and that is kept from one Write to the next: who
+// writes in many parts lets threads run no more often than who writes in one.
+func TestLargeBodiesHaveAPace(t *testing.T) {
+	large := bytes.Repeat([]byte("x"), 2*copyAtOnce)
+	var b Buffer
+	if b.Write(large); b.pace.since.IsZero() {
+		t.Error("nobody was let run while a large body was written")
+	}
+	b.pace = pace{since: time.Now(), took: time.Hour}
+	if b.Write(large); b.pace.took != time.Hour {
+		t.Error("the pace of one Write was forgotten by the next")
+	}
+
+	p := &Pieces{pool: new(Pool)}
+	if err := p.read(bytes.NewReader(large), len(large), len(large)); err != nil {
+		t.Fatal(err)
+	}
+	var body Body
+	body.SetPieces(p)
+	defer body.Release()
+	if read, err := io.ReadAll(&body); err != nil || !bytes.Equal(read, large) {
+		t.Fatalf("%d bytes were read, %v", len(read), err)
+	}
+	if p.pace.since.IsZero() {
+		t.Error("nobody was let run while a large body was read")
+	}
 }

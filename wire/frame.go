@@ -66,7 +66,7 @@ type Header struct {
 	Length int
 }
 
-// AppendHeader appends h, and may write to up to five bytes more of dst's capacity. A ping has no
+// AppendHeader appends h, and may write to up to four bytes more of dst's capacity. A ping has no
 // header: it is the byte Ping.
 func AppendHeader(dst []byte, h Header) []byte {
 	first := byte(h.Kind)<<4 | byte(h.Flags)
