@@ -171,6 +171,48 @@ func TestMutualTLS(t *testing.T) {
 	})
 }
 
+// What the TLSConfig says while the server runs counts: its callback, which may leave the
+// choice to it, and keys of tickets that are replaced.
+func TestTicketsOfTLS(t *testing.T) {
+	serverConf, clientConf := certificates(t)
+	clientConf.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	synctest.Test(t, func(t *testing.T) {
+		asked, refusal := 0, error(nil)
+		serverConf.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			asked++
+			return nil, refusal
+		}
+		serverConf.SetSessionTicketKeys([][32]byte{{1}})
+		h := start(t, server.Conf[World]{TLSConfig: serverConf}, nil)
+		resumes := func() bool {
+			t.Helper()
+			nc := tls.Client(h.dial(), clientConf)
+			c, err := client.New[World](t.Context(), clientCodec{}, nc, client.Conf{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			h.echoes(c)
+			return nc.ConnectionState().DidResume
+		}
+		if resumes() || !resumes() {
+			t.Error("the second connection alone has a ticket")
+		}
+		serverConf.SetSessionTicketKeys([][32]byte{{2}})
+		if resumes() || !resumes() {
+			t.Error("new keys: the first ticket is worth nothing, the next one is")
+		}
+		if asked != 4 {
+			t.Errorf("the callback was asked %d times", asked)
+		}
+		refusal = errors.New("none of these")
+		if _, err := client.New[World](t.Context(), clientCodec{}, tls.Client(h.dial(), clientConf), client.Conf{}); err == nil {
+			t.Error("a client that the callback refuses was taken")
+		}
+		h.expectLog("WARN", "none of these")
+	})
+}
+
 func TestWithoutTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{}, commands{

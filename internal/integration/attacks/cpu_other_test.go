@@ -2,6 +2,13 @@
 
 package attacks
 
-import "time"
+import (
+	"os/exec"
+	"time"
+)
 
 func cpuTime() time.Duration { return 0 }
+
+func inGroup(*exec.Cmd) {}
+
+func yieldToAll() error { return nil }

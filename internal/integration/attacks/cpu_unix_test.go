@@ -3,6 +3,7 @@
 package attacks
 
 import (
+	"os/exec"
 	"syscall"
 	"time"
 )
@@ -15,3 +16,10 @@ func cpuTime() time.Duration {
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
+
+// inGroup has a process be a group of its own.
+func inGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// yieldToAll lets this process have what others leave of the cores, with all its threads,
+// for which it must be a group of its own.
+func yieldToAll() error { return syscall.Setpriority(syscall.PRIO_PGRP, 0, 19) }

@@ -21,9 +21,10 @@ import (
 
 // The same attacks in real time, over loopback sockets, beside honest clients: eight
 // callers on two connections, each with one command at a time, as fast as they are
-// answered. The attacker shares two cores with them, so each attack is paced: so and so
-// many connections or commands a second, which it says. A round is a while without the
-// attack and a while with it; what counts is the median of the rounds.
+// answered. They, the server and the attacker are a process each, as in life, but share two
+// cores, so each attack is paced: so and so many connections or commands a second, which it
+// says. A round is a while without the attack and a while with it; what counts is the
+// median of the rounds.
 const (
 	callers     = 8
 	connections = 2
@@ -42,11 +43,11 @@ type siege struct {
 	counter string
 }
 
-// field is a server on a socket, and who is there.
+// field is a server on a socket, as who attacks it sees it.
 type field struct {
-	ctx     context.Context
+	ctx     context.Context // ends with the attack
 	address string
-	tls     bool
+	tls     *tls.Config // nil: none
 }
 
 // TestAttacksOverSockets mounts them, each for a moment. Where ATTACKS says how long each
@@ -99,20 +100,20 @@ func keep(t *testing.T, length time.Duration) {
 type measured struct {
 	without, with    load
 	kept, slower     float64
-	cores            float64 // that the attack takes alone, attacker and server together
+	cores            float64 // that the attack alone takes of the server
 	counted          uint64
 	goroutines, heap [2]int // before, after
 }
 
 // load is what honest clients got done.
 type load struct {
-	perSecond float64
-	p99       time.Duration
+	PerSecond float64
+	P99       time.Duration
 }
 
 func (m measured) line(s siege) string {
 	return fmt.Sprintf("%-24s %-41s %5.2f %10.0f %9v %10.0f %9v %5.0f%% %6.2f %8d %6d %6d %6.1f %6.1f", s.name, s.pace, m.cores,
-		m.without.perSecond, m.without.p99.Round(time.Microsecond), m.with.perSecond, m.with.p99.Round(time.Microsecond),
+		m.without.PerSecond, m.without.P99.Round(time.Microsecond), m.with.PerSecond, m.with.P99.Round(time.Microsecond),
 		100*m.kept, m.slower, m.counted, m.goroutines[0], m.goroutines[1], float64(m.heap[0])/(1<<20), float64(m.heap[1])/(1<<20))
 }
 
@@ -134,45 +135,29 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 	}
 	go srv.Serve(l)
 	defer srv.Close()
-	f := &field{address: l.Addr().String(), tls: conf.TLSConfig != nil}
-	var clients []*client.Client[*world]
-	for range connections {
-		nc, err := f.dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := client.New(context.Background(), clientCodec{}, nc, client.Conf{Logger: quiet})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		clients = append(clients, c)
-	}
-	drive(t, clients, length) // all is warm afterwards
+	overTLS := conf.TLSConfig != nil
+	honest := startProcess(t, "neighbours", l.Addr(), overTLS)
+	defer honest.end(t)
+	honest.drive(t, length) // all is warm afterwards
 	m.goroutines[0], m.heap[0] = idle()
 	var without, with []load
 	var kept, slower, cores []float64
 	for range rounds {
-		before := drive(t, clients, length)
-		ctx, cancel := context.WithCancel(context.Background())
-		var attacker sync.WaitGroup
-		under := *f
-		under.ctx = ctx
-		attacker.Go(func() { s.attack(&under) })
+		before := honest.drive(t, length)
+		attacker := startProcess(t, "attacker", l.Addr(), overTLS, attackName+"="+s.name)
 		time.Sleep(length / 4) // it gets going
 		used, begin := cpuTime(), time.Now()
 		time.Sleep(length / 4) // the honest ones pause
 		cores = append(cores, float64(cpuTime()-used)/float64(time.Since(begin)))
-		during := drive(t, clients, length)
+		during := honest.drive(t, length)
 		for until := time.Now().Add(patienceOverSockets); stats(srv)[s.counter] == 0 && time.Now().Before(until); {
 			time.Sleep(10 * time.Millisecond) // a short one has had no effect yet
 		}
-		cancel()
-		attacker.Wait()
+		attacker.end(t)
 		time.Sleep(length / 2) // its connections go
 		without, with = append(without, before), append(with, during)
-		kept = append(kept, during.perSecond/before.perSecond)
-		slower = append(slower, float64(during.p99)/float64(before.p99))
+		kept = append(kept, during.PerSecond/before.PerSecond)
+		slower = append(slower, float64(during.P99)/float64(before.P99))
 	}
 	m.without, m.with = medianLoad(without), medianLoad(with)
 	m.kept, m.slower, m.cores = median(kept), median(slower), median(cores)
@@ -201,9 +186,10 @@ func idle() (goroutines, heap int) {
 }
 
 // drive has the honest clients do commands for a time. All must succeed.
-func drive(t *testing.T, clients []*client.Client[*world], length time.Duration) load {
-	var mu sync.Mutex // protects all
+func drive(clients []*client.Client[*world], length time.Duration) (load, error) {
+	var mu sync.Mutex // protects all and failed
 	var all []time.Duration
+	var failed error
 	var stop atomic.Bool
 	var working sync.WaitGroup
 	begin := time.Now()
@@ -214,7 +200,9 @@ func drive(t *testing.T, clients []*client.Client[*world], length time.Duration)
 			for !stop.Load() {
 				begin := time.Now()
 				if _, err := c.Do(context.Background(), command{Op: echo, Body: make([]byte, 32)}); err != nil {
-					t.Errorf("an honest command: %v", err)
+					mu.Lock()
+					defer mu.Unlock()
+					failed = err
 					return
 				}
 				took = append(took, time.Since(begin))
@@ -228,11 +216,11 @@ func drive(t *testing.T, clients []*client.Client[*world], length time.Duration)
 	stop.Store(true)
 	working.Wait()
 	elapsed := time.Since(begin)
-	if len(all) == 0 {
-		return load{}
+	if failed != nil || len(all) == 0 {
+		return load{}, failed
 	}
 	slices.Sort(all)
-	return load{float64(len(all)) / elapsed.Seconds(), all[len(all)*99/100]}
+	return load{float64(len(all)) / elapsed.Seconds(), all[len(all)*99/100]}, nil
 }
 
 func median[V cmp.Ordered](values []V) V {
@@ -244,17 +232,15 @@ func medianLoad(loads []load) load {
 	var rates []float64
 	var p99s []time.Duration
 	for _, l := range loads {
-		rates, p99s = append(rates, l.perSecond), append(p99s, l.p99)
+		rates, p99s = append(rates, l.PerSecond), append(p99s, l.P99)
 	}
 	return load{median(rates), median(p99s)}
 }
 
-func (f *field) dialBare() (net.Conn, error) { return net.Dial("tcp", f.address) }
-
 func (f *field) dial() (net.Conn, error) {
-	nc, err := f.dialBare()
-	if err == nil && f.tls {
-		nc = tls.Client(nc, clientTLS())
+	nc, err := net.Dial("tcp", f.address)
+	if err == nil && f.tls != nil {
+		nc = tls.Client(nc, f.tls)
 	}
 	return nc, err
 }
