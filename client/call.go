@@ -80,6 +80,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 	s.cmd = k.cmd
 	if size > keepInbox {
 		s.scratch.B = c.memory.pool.Get(size)
+		k.fresh = 0 // to encode it takes a while
 	}
 	if err := c.encode(s, l); err != nil {
 		l.release(s)
@@ -130,10 +131,9 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 // owed is how many results of the command before have come, where the server does not know
 // of all.
 func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error) {
-	c := s.link.client
 	m := &s.message // all that a command has of it is set
-	until := k.until()
-	m.Kind, m.Slot, m.Seq, m.Credit, m.Timeout = transport.Command, s.index, 0, k.credit, c.clock.left(until)
+	until, left := k.until()
+	m.Kind, m.Slot, m.Seq, m.Credit, m.Timeout = transport.Command, s.index, 0, k.credit, left
 	m.SeqTo, m.Origin, m.Metadata = s, k.origin, nil
 	m.Body, m.Compressed = s.scratch.B, false
 	if len(s.compressed.B) > 0 {

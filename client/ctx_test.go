@@ -393,6 +393,24 @@ func TestTheTimeLeftAfterWaitingForRoom(t *testing.T) {
 	})
 }
 
+// To encode a large command takes of its time, too.
+func TestTheTimeLeftAfterEncoding(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		conn, nc := memnet.Pipe()
+		p := onConn(t, nc)
+		go p.hello(wireHello(0))
+		slow := codec{
+			size:   func(cmd command) int { return len(cmd.Body) },
+			encode: func(command) error { time.Sleep(time.Second); return nil },
+		}
+		c := over(t, conn, slow, client.Conf{Timeout: 10 * time.Second})
+		start(t.Context(), c, command{Body: make([]byte, 8<<10)})
+		if f := p.expect(kindCommand); f.Extras.Timeout != 9e6 {
+			t.Errorf("the wire tells %d µs, want 9 s", f.Extras.Timeout)
+		}
+	})
+}
+
 // A slot's deadline is its command's, and not one of a command before.
 func TestSlotsAreUsedAgainWithoutTheOldDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // A command that sends several results is base.ErrSeveralResults, and canceled.
 func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error) {
 	k := call[T]{cmd: cmd, owner: waiting}
-	k.deadline = c.deadline()
+	k.begin(&c.clock, c.conf.Timeout)
 	for {
 		s, _, err := c.send(ctx, &k)
 		if err != nil {
@@ -26,14 +26,6 @@ func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error
 			return result, k.ends(err)
 		}
 	}
-}
-
-// deadline is that of a call which begins now; 0: none.
-func (c *Client[T]) deadline() moment {
-	if c.conf.Timeout <= 0 {
-		return 0
-	}
-	return c.clock.after(c.conf.Timeout)
 }
 
 // again tells whether a command of which no result was taken can be sent once more,

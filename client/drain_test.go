@@ -77,7 +77,9 @@ func TestTheDeadlineOfACommandThatIsSentAgain(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		old.fail(first.Slot, wireFailure(base.Rejected, base.ErrDraining))
-		fresh.expect(kindCommand)
+		if f := fresh.expect(kindCommand); f.Extras.Timeout > 1e6 {
+			t.Errorf("the wire tells %d µs, want 1 s at most", f.Extras.Timeout)
+		}
 		want(t, (<-again).err, base.Unknown, base.ErrDeadline)
 		took(t, begin, 5*time.Second)
 	})

@@ -16,13 +16,22 @@ type patience struct {
 	clock    *clock
 	parent   context.Context
 	deadline moment          // when Conf.Timeout is over; 0: never
+	fresh    time.Duration   // Conf.Timeout, as long as it has just begun; else 0
 	wait     time.Duration   // to be sent, if that is less; 0: for ever
 	made     context.Context // nil: not yet
 	cancel   context.CancelFunc
 }
 
+// begin starts the time of a call, Conf.Timeout, if there is one.
+func (p *patience) begin(c *clock, timeout time.Duration) {
+	if timeout > 0 {
+		p.deadline, p.fresh = c.after(timeout), timeout
+	}
+}
+
 // ctx returns a ctx that ends when the waiting has to.
 func (p *patience) ctx() context.Context {
+	p.fresh = 0
 	if p.made != nil {
 		return p.made
 	}
@@ -66,17 +75,22 @@ func (p *patience) over() {
 	p.made, p.cancel = nil, nil
 }
 
-// until returns the command's deadline, by its ctx or by Conf.Timeout; 0: none.
-func (p *patience) until() moment {
-	deadline, ok := p.parent.Deadline()
-	if !ok {
-		return p.deadline
+// until returns the command's deadline, by its ctx or by Conf.Timeout, and the time that is
+// left until then, for the wire; 0: there is none. The clock is not asked for what it has just
+// said.
+func (p *patience) until() (deadline moment, left time.Duration) {
+	deadline, left = p.deadline, p.fresh
+	p.fresh = 0
+	if d, ok := p.parent.Deadline(); ok {
+		byCtx := time.Until(d) // it may be of the wall clock
+		if m := p.clock.after(byCtx); deadline == 0 || m < deadline {
+			return m, max(byCtx, time.Microsecond)
+		}
 	}
-	byCtx := p.clock.after(time.Until(deadline)) // it may be of the wall clock
-	if p.deadline == 0 {
-		return byCtx
+	if left == 0 {
+		left = p.clock.left(deadline)
 	}
-	return min(byCtx, p.deadline)
+	return deadline, left
 }
 
 // clock counts from when a client was made.

@@ -24,7 +24,7 @@ const (
 func (c *Client[T]) Results(ctx context.Context, cmd base.Cmd[T]) iter.Seq2[base.Result, error] {
 	return func(yield func(base.Result, error) bool) {
 		k := call[T]{cmd: cmd, owner: waiting, credit: window}
-		k.deadline = c.deadline()
+		k.begin(&c.clock, c.conf.Timeout)
 		for {
 			s, seq, err := c.send(ctx, &k)
 			if err != nil {

@@ -24,7 +24,8 @@ func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base
 		return 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilResults, Cmd: base.NameOf(cmd), Message: "the results channel is nil"}
 	}
 	k := call[T]{cmd: cmd, owner: channel, results: results, credit: min(max(cap(results), 1), 16)}
-	k.deadline, k.wait = c.deadline(), c.conf.SendTimeout
+	k.wait = c.conf.SendTimeout
+	k.begin(&c.clock, c.conf.Timeout)
 	s, seq, err := c.send(context.Background(), &k)
 	if err == nil {
 		s.link.beRead(nil) // the slot may be another command's by now

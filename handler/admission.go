@@ -44,7 +44,7 @@ func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, re
 	}
 	patience := a.maxWait
 	if timeout > 0 {
-		patience = min(patience, timeout-time.Since(x.at))
+		patience = min(patience, timeout-time.Since(x.ctx.at))
 	}
 	at := a.now()
 	wait := a.wait(at)

@@ -62,7 +62,7 @@ func TestADeadlineInTheQueueCountsFromWhenTheCommandCame(t *testing.T) {
 		a.enter(new(command[int]), 0)
 		begin := time.Now()
 		waits, fired := new(command[int]), make(chan time.Duration, 1)
-		waits.at = begin.Add(-400 * time.Millisecond)
+		waits.ctx.at = begin.Add(-400 * time.Millisecond)
 		waits.timer.Fire = func() { fired <- time.Since(begin) }
 		if _, refusal := a.enter(waits, 500*time.Millisecond); refusal != nil {
 			t.Fatal(refusal)
@@ -71,7 +71,7 @@ func TestADeadlineInTheQueueCountsFromWhenTheCommandCame(t *testing.T) {
 			t.Errorf("its time was over after %v more", after)
 		}
 		late := new(command[int])
-		late.at = begin.Add(-time.Second)
+		late.ctx.at = begin.Add(-time.Second)
 		if now, refusal := a.enter(late, 500*time.Millisecond); now || refusal == nil {
 			t.Error("a command waits whose deadline has passed")
 		}

@@ -33,8 +33,6 @@ type command[T any] struct {
 	sending  *transport.Message // a large result on its way
 	kept     *kept              // what it has sent, in a session; nil: there is none
 	link     *transport.Conn    // where its results go; nil: they are only kept, in a session
-	at       time.Time          // when it came
-	timeout  time.Duration      // after which its deadline is; 0: it has none
 	credits  int                // messages by which it was given credit
 	turn     turn               // by which it runs
 	inputs   *inputs            // nil: none has come, and none was asked for
@@ -94,7 +92,6 @@ func (x *command[T]) recycle() bool {
 // begin makes x the record of the command in m, which came over conn. Only the
 // reader calls it.
 func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
-	at := conn.At()
 	x.slot, x.value, x.compressed = m.Slot, m.Value, m.Compressed
 	switch {
 	case m.Pieces != nil:
@@ -106,10 +103,6 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 		x.body = append(x.body[:0], m.Body...)
 		x.reader.Set(x.body)
 	}
-	var deadline time.Time
-	if m.Timeout > 0 {
-		deadline = at.Add(m.Timeout)
-	}
 	credit := max(m.Credit, 1)
 	if !conn.Supports(transport.Credit) {
 		credit = math.MaxInt // the wire itself holds a fast command up
@@ -119,8 +112,8 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 		id = *m.Origin
 	}
 	x.mu.Lock()
-	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, deadline)
-	x.seq, x.link, x.at, x.timeout, x.granted, x.credits = m.Seq, conn, at, m.Timeout, credit, 0
+	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, conn.At(), m.Timeout)
+	x.seq, x.link, x.granted, x.credits = m.Seq, conn, credit, 0
 	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0
 	if x.session.named {
 		x.letGoLocked()
@@ -132,9 +125,9 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 // arm starts the timer of a command's deadline. One that its leader runs needs none: most are
 // over soon, and another goroutine leads before one waits, or takes long. The caller holds mu.
 func (x *command[T]) arm() {
-	if x.running && x.timeout > 0 {
+	if x.running && x.ctx.timeout > 0 {
 		x.armed = true
-		x.session.handler.wheel.Start(&x.timer, x.timeout-time.Since(x.at))
+		x.session.handler.wheel.Start(&x.timer, x.ctx.timeout-time.Since(x.ctx.at))
 	}
 }
 
@@ -165,7 +158,7 @@ func (x *command[T]) RemoteAddr() net.Addr { return x.session.last.Load().Remote
 func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	x.mu.Lock()
 	x.turn, x.flushed = t, false
-	over, late, why := x.hasEnded(), x.late(), x.ctx.cause
+	over, late, why := x.hasEnded(), x.late(t), x.ctx.cause
 	x.started = !over && !late
 	if t.role == nil && x.started {
 		x.arm()
@@ -180,9 +173,16 @@ func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	return nil
 }
 
-// late tells whether the command's deadline has passed. The caller holds mu.
-func (x *command[T]) late() bool {
-	return x.timeout > 0 && time.Since(x.at) >= x.timeout
+// late tells whether the command's deadline has passed: when the leader's turn t began, who has
+// just looked at the clock, or else now. The caller holds mu.
+func (x *command[T]) late(t turn) bool {
+	switch {
+	case x.ctx.timeout <= 0:
+		return false
+	case t.role != nil:
+		return time.Duration(t.began-x.session.handler.watchdog.since(x.ctx.at)) >= x.ctx.timeout
+	}
+	return time.Since(x.ctx.at) >= x.ctx.timeout
 }
 
 func (x *command[T]) check(seq base.Seq) error {

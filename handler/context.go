@@ -23,9 +23,10 @@ type commandContext struct {
 
 	mu       *sync.Mutex // the record's; protects what follows
 	id       base.ID
-	named    bool   // id is one
-	metadata []byte // as the wire has it
-	deadline time.Time
+	named    bool          // id is one
+	metadata []byte        // as the wire has it
+	at       time.Time     // when the command came
+	timeout  time.Duration // after which its deadline is; 0: it has none
 	done     chan struct{}
 	err      error
 	cause    error
@@ -47,7 +48,10 @@ func (c *commandContext) Deadline() (time.Time, bool) {
 	c.touch()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.deadline, !c.deadline.IsZero()
+	if c.timeout <= 0 {
+		return time.Time{}, false
+	}
+	return c.at.Add(c.timeout), true
 }
 
 func (c *commandContext) Done() <-chan struct{} {
@@ -93,9 +97,10 @@ func (c *commandContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// serve makes it the ctx of a command; a zero deadline is none. The caller holds mu.
-func (c *commandContext) serve(id base.ID, named bool, metadata []byte, deadline time.Time) {
-	c.id, c.named, c.deadline = id, named, deadline
+// serve makes it the ctx of a command, which came at a time, and has a timeout, or 0. The
+// caller holds mu.
+func (c *commandContext) serve(id base.ID, named bool, metadata []byte, at time.Time, timeout time.Duration) {
+	c.id, c.named, c.at, c.timeout = id, named, at, timeout
 	c.done, c.err, c.cause = nil, nil, nil // somebody may just have asked for that of the command before
 	c.metadata = append(c.metadata[:0], metadata...)
 }

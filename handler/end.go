@@ -95,7 +95,7 @@ func (x *command[T]) tell(t told) {
 // queue; the record may be a later command's by then.
 func (x *command[T]) expire() {
 	x.mu.Lock()
-	seq, late := x.seq, x.late()
+	seq, late := x.seq, x.late(turn{})
 	x.mu.Unlock()
 	admitted := &x.session.handler.admitted
 	if late {

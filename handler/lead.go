@@ -146,7 +146,7 @@ func (c *Conn[T]) yield() {
 // mayRun tells whether the leader itself may run a command, as far as its type is of no
 // concern.
 func (c *Conn[T]) mayRun(x *command[T]) bool {
-	c.clock = max(c.clock, c.handler.watchdog.since(c.conn.At()))
+	c.clock = max(c.clock, c.handler.watchdog.since(c.conn.Seen()))
 	if passed := time.Duration(c.clock - c.repaid); c.debt > 0 && passed > switchCost {
 		c.debt -= passed / 3
 		c.repaid = c.clock

@@ -26,7 +26,7 @@ func newBareSession() *Session[int] {
 func TestATimerThatFiresLateHitsNoOtherCommand(t *testing.T) {
 	for _, timeout := range []time.Duration{0, time.Hour} {
 		x := newCommand(newBareSession())
-		x.seq, x.at, x.timeout, x.running, x.ended = 2, time.Now(), timeout, true, false
+		x.seq, x.ctx.at, x.ctx.timeout, x.running, x.ended = 2, time.Now(), timeout, true, false
 		x.expire()
 		if x.ended || x.ctx.Err() != nil {
 			t.Errorf("with the timeout %v the command has ended", timeout)
@@ -52,7 +52,7 @@ func TestATimerIsStoppedWithItsCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.running, x.at, x.timeout = true, time.Now(), 365*24*time.Hour
+	x.running, x.ctx.at, x.ctx.timeout = true, time.Now(), 365*24*time.Hour
 	x.mu.Lock()
 	x.arm()
 	x.mu.Unlock()
@@ -295,7 +295,7 @@ func TestACtxThatIsAskedAsItIsTakenAgain(t *testing.T) {
 	}
 	<-ctx.Done()
 	ctx.mu.Lock()
-	ctx.serve(base.ID{}, false, nil, time.Time{})
+	ctx.serve(base.ID{}, false, nil, time.Time{}, 0)
 	ctx.mu.Unlock()
 	done := ctx.Done()
 	select {

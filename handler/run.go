@@ -48,15 +48,15 @@ func (x *command[T]) run(t turn) (ran base.Cmd[T]) {
 func (x *command[T]) invoke(seq base.Seq, cmd base.Cmd[T], t turn) (ran base.Cmd[T], failure *base.Error) {
 	h := x.session.handler
 	if t.role == nil {
-		return nil, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+		return nil, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x))
 	}
 	slow := h.paces.slow(cmd)
 	if slow == nil {
-		return cmd, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+		return cmd, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x))
 	}
 	t.pass()
 	began := time.Now()
-	failure = x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.at, seq, cmd, x))
+	failure = x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x))
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.flushed {

@@ -51,6 +51,8 @@ type Conn struct {
 	idle   bool          // nothing had come for idleAfter
 	yields bool          // Release lets others run first
 	at     time.Time     // when in was last filled
+	seen   time.Time     // the last time that the goroutine which reads knows of
+	slow   bool          // to read a message, once it has come, may take a while
 	sleep  sleep
 
 	lastRead    atomic.Int64 // at, in nanoseconds since start
@@ -90,6 +92,8 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 		nc: nc, transport: transport, nextSeq: lastSeq, writeTimeout: writeTimeout,
 		instant: newInstantWriter(nc, writeTimeout), start: time.Now(), done: make(chan struct{}), closed: make(chan struct{}),
 	}
+	_, quick := transport.(*framed)
+	c.slow = !quick
 	c.drainFunc = c.drain
 	c.flushFunc = func() { c.Flush(false) }
 	c.at = c.start
@@ -141,6 +145,9 @@ func (c *Conn) Read(m *Message) error {
 	c.fitBuffer()
 	if err := c.transport.Read(c.in, m); err != nil {
 		return c.Fail(err)
+	}
+	if c.slow {
+		c.seen = time.Now()
 	}
 	if n := c.in.Buffered(); n > 0 {
 		c.Hold()
@@ -212,6 +219,10 @@ func (c *Conn) Unkick() { c.nc.SetReadDeadline(time.Time{}) }
 // goroutine that reads.
 func (c *Conn) At() time.Time { return c.at }
 
+// Seen returns when the goroutine that reads has last looked at the clock: At, or later, where
+// it has waited for the peer since, or the wire took its time. It belongs to that goroutine.
+func (c *Conn) Seen() time.Time { return c.seen }
+
 // source is the reader below Conn.in: it alone waits for the peer.
 type source Conn
 
@@ -226,6 +237,7 @@ func (s *source) Read(b []byte) (int, error) {
 	if n > 0 {
 		before := c.at
 		c.at = time.Now()
+		c.seen = c.at
 		c.full = n >= idleBuffer
 		c.idle = c.at.Sub(before) > idleAfter && !c.full
 		c.lastRead.Store(int64(c.at.Sub(c.start)))

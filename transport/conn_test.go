@@ -396,6 +396,7 @@ func TestAServerWaitsForItsClientToRead(t *testing.T) {
 			pair(t, func(t *testing.T, c, s *Conn) {
 				served := make(chan error, 1)
 				var handled atomic.Int64
+				var waited time.Duration // behind what had come, before it was read
 				go func() {
 					var m Message
 					for {
@@ -404,6 +405,7 @@ func TestAServerWaitsForItsClientToRead(t *testing.T) {
 							return
 						}
 						handled.Add(1)
+						waited = max(waited, s.Seen().Sub(s.At()))
 						s.Post(failure(m.Slot))
 					}
 				}()
@@ -422,6 +424,9 @@ func TestAServerWaitsForItsClientToRead(t *testing.T) {
 				wantFailures(t, c, many)
 				c.Fail(errTestOver)
 				wantCode(t, <-served, base.ErrConnLost)
+				if waited < 28*time.Second || waited > 30*time.Second {
+					t.Errorf("who reads has seen itself wait for %v", waited)
+				}
 			})
 		})
 	}

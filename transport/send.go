@@ -140,6 +140,7 @@ func (c *Conn) AppendResult(slot int, body []byte, last, compressed bool) (flush
 // goroutine that reads.
 func (c *Conn) waitForPeer() error {
 	defer c.Pause()()
+	defer func() { c.seen = time.Now() }()
 	return c.Room(context.Background())
 }
 

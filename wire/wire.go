@@ -11,8 +11,10 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // Version is the version of the protocol that this package speaks.
@@ -77,6 +79,11 @@ func ParseUvarint(b []byte) (v uint64, n int, err error) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return uint64(b[0]), 1, nil
 	}
+	if len(b) >= 8 {
+		if v, n = parseWord(binary.LittleEndian.Uint64(b)); n > 0 {
+			return v, n, nil
+		}
+	}
 	for i, c := range b {
 		if i == maxVarint-1 && c > 1 {
 			return 0, 0, broken("a varint overflows 64 bits")
@@ -90,6 +97,21 @@ func ParseUvarint(b []byte) (v uint64, n int, err error) {
 		}
 	}
 	return 0, 0, ErrShort
+}
+
+// parseWord reads a uvarint from eight bytes, the lowest one first, all at once; n is 0 where it
+// is longer than that, or than it need be.
+func parseWord(w uint64) (v uint64, n int) {
+	ends := ^w & 0x8080808080808080      // the top bits of bytes that end one
+	n = bits.TrailingZeros64(ends)/8 + 1 // 9: none does
+	v = w & (ends ^ (ends - 1))          // what comes before the first end
+	v = v&0x007f007f007f007f | v>>1&0x3f803f803f803f80
+	v = v&0x00003fff00003fff | v>>2&0x0fffc0000fffc000
+	v = v&0x000000000fffffff | v>>4&0x00fffffff0000000
+	if v>>(7*(n-1)) == 0 && n > 1 {
+		return 0, 0
+	}
+	return v, n
 }
 
 // A short uvarint takes two bytes at most.

@@ -50,11 +50,13 @@ func TestUvarintRefused(t *testing.T) {
 		"an eleventh byte":          {append(full, 0x81, 0), "overflows"},
 		"a tenth byte that is full": {append(full, 0x7f), "overflows"},
 	} {
-		v, n, err := ParseUvarint(test.bytes)
-		if v != 0 || n != 0 {
-			t.Errorf("%s: read as %d in %d bytes", name, v, n)
+		for _, more := range []int{0, 1, 8} { // bytes that follow
+			v, n, err := ParseUvarint(append(test.bytes, make([]byte, more)...))
+			if v != 0 || n != 0 {
+				t.Errorf("%s: read as %d in %d bytes", name, v, n)
+			}
+			wantRule(t, err, test.rule)
 		}
-		wantRule(t, err, test.rule)
 	}
 }
 
@@ -65,6 +67,11 @@ func TestUvarintLikeStandardLibrary(t *testing.T) {
 		want := binary.AppendUvarint(nil, v)
 		if got := AppendUvarint(nil, v); !bytes.Equal(got, want) {
 			t.Fatalf("%d is encoded as % x, want % x", v, got, want)
+		}
+		for _, more := range [][]byte{nil, {0xff}, bytes.Repeat([]byte{0}, 8), bytes.Repeat([]byte{0xff}, 8)} {
+			if got, n, err := ParseUvarint(append(want, more...)); got != v || n != len(want) || err != nil {
+				t.Fatalf("% x and % x is read as %d in %d bytes, %v", want, more, got, n, err)
+			}
 		}
 	}
 }
