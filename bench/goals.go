@@ -84,7 +84,8 @@ func goals() []goal {
 			figure: func(r *results, m mode) (float64, bool) {
 				ours, ok := r.value(typed, "echo-64", m, cpu)
 				path, okPath := r.value(plain, "echo-64", m, cpu)
-				return (ours - path) / r.JSONAlone, ok && okPath && r.JSONAlone > 0
+				alone, okAlone := r.value(typed, "echo-64", m, jsonAlone)
+				return (ours - path) / alone, ok && okPath && okAlone
 			},
 		},
 	}

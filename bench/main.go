@@ -145,9 +145,6 @@ func bench(args []string, out, errs io.Writer) error {
 	if o.quick {
 		r.Note = "A quick look: few rounds, short runs and not all workloads. `make bench` has the figures."
 	}
-	if err := r.measureJSON(o.duration); err != nil {
-		return err
-	}
 	p.execute(r)
 	r.Goals = judge(r)
 	if o.json {

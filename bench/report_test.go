@@ -13,11 +13,10 @@ import (
 // someResults has three systems at one workload.
 func someResults() *results {
 	r := &results{
-		JSONAlone: 2,
 		Workloads: []told{{echoWork("echo-64", 64, 1, small), "what it is"}},
 		Figures: []*figure{
 			{System: "cmdstream", Kind: systems.Ours, samples: []sample{{opsPerSecond: 600_000, cpu: 2}, {opsPerSecond: 700_000, cpu: 3}, {opsPerSecond: 100, cpu: 2.5}}},
-			{System: "cmdstream-json", Kind: systems.Ours, samples: []sample{{opsPerSecond: 200_000, cpu: 5}}},
+			{System: "cmdstream-json", Kind: systems.Ours, samples: []sample{{opsPerSecond: 200_000, cpu: 5, jsonAlone: 2}}},
 			{System: "arpc", Kind: systems.Peer, samples: []sample{{opsPerSecond: 100_000, cpu: 20}}},
 			{System: "grpc", Kind: systems.Peer, samples: []sample{{opsPerSecond: 50_000, cpu: 10}}},
 			{System: "drpc", Kind: systems.Peer, Missing: "failed: it is broken"},

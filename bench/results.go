@@ -19,10 +19,7 @@ type results struct {
 	// Duration is how long each run of a round was measured, in seconds.
 	Duration float64 `json:"duration_seconds"`
 	// Note says what makes these figures worth less than those of a full run.
-	Note string `json:"note,omitempty"`
-	// JSONAlone is what marshalling and unmarshalling alone costs of a typed echo of 32
-	// bytes, in microseconds of CPU.
-	JSONAlone float64   `json:"json_alone_us,omitempty"`
+	Note      string    `json:"note,omitempty"`
 	Workloads []told    `json:"workloads"`
 	Figures   []*figure `json:"figures"`
 	Goals     []judged  `json:"goals"`
@@ -132,18 +129,18 @@ func (r *results) compare() {
 	}
 }
 
-// measureJSON finds JSONAlone.
-func (r *results) measureJSON(d time.Duration) error {
+// measureJSON finds what marshalling and unmarshalling alone costs of a typed echo of 32 bytes,
+// in microseconds of CPU.
+func measureJSON(d time.Duration) (float64, error) {
 	body := newBody(small, 0)
 	before, n := readCounters(), 0
 	for start := time.Now(); time.Since(start) < d; n++ {
 		setNumber(body, 0, uint64(n))
 		if _, err := systems.Marshal(body); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	r.JSONAlone = float64(readCounters().minus(before).CPU.Nanoseconds()) / 1e3 / float64(n)
-	return nil
+	return float64(readCounters().minus(before).CPU.Nanoseconds()) / 1e3 / float64(n), nil
 }
 
 // save writes the results into a folder.

@@ -66,6 +66,9 @@ func (p *plan) workload(w workload, m mode) []*figure {
 				continue
 			}
 			found, err := p.run(system, w, m, p.settings)
+			if err == nil && f.System == typed && w.Name == "echo-64" {
+				found[jsonAlone], err = measureJSON(p.duration)
+			}
 			if err == nil {
 				f.samples = append(f.samples, found)
 				continue

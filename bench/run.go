@@ -32,6 +32,7 @@ const (
 	highWithout   = "p99_without_large_us"
 	highWith      = "p99_with_large_us"
 	largePerSec   = "large_per_second"
+	jsonAlone     = "json_alone_us" // beside a typed echo: what its JSON costs by itself
 )
 
 // settings are the same for all runs.

@@ -123,6 +123,30 @@ func TestARunThatFailsIsToldAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
+// What JSON costs by itself is measured beside each run that it is to be held against.
+func TestJSONAloneIsMeasuredInEachRound(t *testing.T) {
+	system, err := systems.ByName(typed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plan{
+		settings: settings{duration: 5 * time.Millisecond},
+		systems:  []systems.System{system}, works: []workload{echoWork("echo-64", 64, 1, small), echoWork("echo-2", 2, 1, small)},
+		modes: []mode{oneProcess}, rounds: 2, bar: &progress{},
+		run: func(systems.System, workload, mode, settings) (sample, error) { return sample{cpu: 9}, nil },
+	}
+	var r results
+	p.execute(&r)
+	for _, s := range r.Figures[0].samples {
+		if s[jsonAlone] <= 0 {
+			t.Errorf("a round found %v", s)
+		}
+	}
+	if _, ok := r.value(typed, "echo-2", oneProcess, jsonAlone); ok {
+		t.Error("it is measured beside other work")
+	}
+}
+
 func TestAServersProcessEnds(t *testing.T) {
 	h, err := serveApart("raw", systems.Conf{})
 	if err != nil {

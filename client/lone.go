@@ -32,7 +32,7 @@ const (
 
 const (
 	loneAfter = 4                    // so many calls in a row that had the link to themselves
-	loneFor   = 5 * time.Millisecond // without a call
+	loneFor   = 5 * time.Millisecond // without a call, or from one to the next
 )
 
 // lend lets callers read conn until the role comes back. It returns at once if a command

@@ -45,6 +45,22 @@ func TestLoneCallersReadTheirAnswers(t *testing.T) {
 	})
 }
 
+// Calls that are rare are not worth it; those before a pause do not count.
+func TestRareCallersDoNotReadTheirAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newPeer(t, client.Conf{})
+		for n := range 20 {
+			if n%3 == 0 {
+				time.Sleep(6 * time.Millisecond)
+			}
+			call(t, c, p, n)
+			if client.ReadByCallers(c) {
+				t.Fatalf("call %d: they do", n)
+			}
+		}
+	})
+}
+
 // Whatever comes beside the answer that a lone caller reads, or between two calls, is
 // dealt with at once.
 func TestNobodyWaitsForALoneCaller(t *testing.T) {
@@ -290,13 +306,19 @@ func (c *lateConn) Close() error {
 func alone(t *testing.T, c *client.Client[receiver], p *peer) {
 	t.Helper()
 	for n := range 5 {
-		done := start(t.Context(), c, command{N: n})
-		p.answer(p.expect(kindCommand).Slot, n)
-		if o := <-done; o.err != nil || o.n != n {
-			t.Errorf("got %v", o)
-		}
-		synctest.Wait()
+		call(t, c, p, n)
 	}
+}
+
+// call makes one call, which is answered.
+func call(t *testing.T, c *client.Client[receiver], p *peer, n int) {
+	t.Helper()
+	done := start(t.Context(), c, command{N: n})
+	p.answer(p.expect(kindCommand).Slot, n)
+	if o := <-done; o.err != nil || o.n != n {
+		t.Errorf("got %v", o)
+	}
+	synctest.Wait()
 }
 
 // An answer that comes as the connection is given up ends its call, and the client goes on.

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"time"
+
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
 )
@@ -8,13 +10,20 @@ import (
 // read hands out what the server sends over conn until that ends. It never waits
 // for anybody, but for the owner of a full slot where the wire has no credit.
 func (l *link[T]) read(conn *transport.Conn) (reason error) {
+	var last time.Time
 	for lone := 0; ; {
 		if reason = l.receive(conn); reason != nil {
 			return reason
 		}
 		if !l.lends || conn.Unread() || !l.wasLone() {
 			lone = 0
-		} else if lone++; lone >= loneAfter {
+			continue
+		}
+		if conn.At().Sub(last) > loneFor {
+			lone = 0 // so rare calls are not worth it
+		}
+		last = conn.At()
+		if lone++; lone >= loneAfter {
 			l.lend(conn)
 			lone = 0
 		}
