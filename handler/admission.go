@@ -44,7 +44,11 @@ func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, re
 	}
 	patience := a.maxWait
 	if timeout > 0 {
-		patience = min(patience, timeout-time.Since(x.ctx.at))
+		left := timeout - time.Since(x.ctx.at)
+		if left <= 0 {
+			return false, tooLate()
+		}
+		patience = min(patience, left)
 	}
 	at := a.now()
 	wait := a.wait(at)

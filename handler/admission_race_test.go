@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/internal/wheel"
 )
 
@@ -72,8 +73,8 @@ func TestADeadlineInTheQueueCountsFromWhenTheCommandCame(t *testing.T) {
 		}
 		late := new(command[int])
 		late.ctx.at = begin.Add(-time.Second)
-		if now, refusal := a.enter(late, 500*time.Millisecond); now || refusal == nil {
-			t.Error("a command waits whose deadline has passed")
+		if now, refusal := a.enter(late, 500*time.Millisecond); now || refusal == nil || refusal.Code != base.ErrDeadline {
+			t.Errorf("a command whose deadline has passed is refused by %v", refusal)
 		}
 	})
 }

@@ -168,9 +168,13 @@ func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	case over:
 		return ended(seq, why)
 	case late:
-		return &base.Error{Outcome: base.Rejected, Code: base.ErrDeadline, Message: "the command's deadline passed before the server ran it"}
+		return tooLate()
 	}
 	return nil
+}
+
+func tooLate() *base.Error {
+	return &base.Error{Outcome: base.Rejected, Code: base.ErrDeadline, Message: "the command's deadline passed before the server ran it"}
 }
 
 // late tells whether the command's deadline has passed: when the leader's turn t began, who has
