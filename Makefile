@@ -12,11 +12,12 @@ RERUN = 100
 ATTACKS = 400ms
 ROUNDS = 5
 CLIENTS = 10000
+PANICS = 1000000
 
 CHECK = go run ./tools/check
 COVERAGE = .coverage/profile
 
-.PHONY: help test lint fmt fuzz cuts chaos attacks soak storm model mutants bench bench-quick bench-go demo
+.PHONY: help test lint fmt fuzz cuts chaos attacks soak panics storm model mutants bench bench-quick bench-go demo
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +82,9 @@ attacks: ## attacks over real sockets, and what honest clients keep: ROUNDS=5 of
 
 soak: ## sockets that break every few milliseconds, for T=10s with a session, and without
 	SOAK=$(T) go test -count=1 -timeout=0 -v -run TestSocketsThatBreak ./internal/integration
+
+panics: ## PANICS=1000000 commands that panic, on one connection
+	PANICS=$(PANICS) go test -count=1 -timeout=10m -v -run TestManyCommandsPanic ./internal/integration
 
 storm: ## CLIENTS=10000 lose their connections at once, and come back
 	CLIENTS=$(CLIENTS) go test -count=1 -timeout=10m -v -run TestAllClientsComeBack ./internal/integration

@@ -80,11 +80,13 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 	s.cmd = k.cmd
 	if size > keepInbox {
 		s.scratch.B = c.memory.pool.Get(size)
-		k.fresh = 0 // to encode it takes a while
 	}
 	if err := c.encode(s, l); err != nil {
 		l.release(s)
 		return nil, 0, err
+	}
+	if len(s.scratch.B) > keepInbox {
+		k.fresh = 0 // that may have taken a while
 	}
 	owed, err := s.prepare(k, conn)
 	if err != nil {

@@ -399,10 +399,7 @@ func TestTheTimeLeftAfterEncoding(t *testing.T) {
 		conn, nc := memnet.Pipe()
 		p := onConn(t, nc)
 		go p.hello(wireHello(0))
-		slow := codec{
-			size:   func(cmd command) int { return len(cmd.Body) },
-			encode: func(command) error { time.Sleep(time.Second); return nil },
-		}
+		slow := codec{encode: func(command) error { time.Sleep(time.Second); return nil }}
 		c := over(t, conn, slow, client.Conf{Timeout: 10 * time.Second})
 		start(t.Context(), c, command{Body: make([]byte, 8<<10)})
 		if f := p.expect(kindCommand); f.Extras.Timeout != 9e6 {

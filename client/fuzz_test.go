@@ -11,6 +11,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/internal/frugal"
 	"github.com/cmdstream/cmdstream/internal/memnet"
 	"github.com/cmdstream/cmdstream/wire"
 )
@@ -63,44 +64,49 @@ func FuzzServerBytes(f *testing.F) {
 	f.Add(false, appendFrame(nil, kindFailure, 0, 0, wire.AppendFailure(nil, wireFailure(base.Rejected, base.ErrDraining))))
 	f.Add(false, append(appendFrame(nil, kindGoaway, 0, 0, wire.AppendGoaway(nil, wire.Goaway{Reason: "bye"})), 0, 0xff))
 	f.Fuzz(func(t *testing.T, plain bool, b []byte) {
-		conf := client.Conf{
-			Logger: quiet, MaxResultSize: 1 << 10, MaxInFlight: 4, Timeout: 10 * time.Second,
-			UnexpectedResultCallback: func(base.Seq, base.Result) {},
-		}
-		opening := hello
-		if plain {
-			conf.Transport, opening = wires["plain"], []byte("\x07default")
-		}
-		r, w := io.Pipe()
-		defer r.Close()
-		go w.Write(opening)
-		c, err := client.New(context.Background(), codec{}, &script{r: r, closed: make(chan struct{})}, conf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		// Two commands are open when the bytes come, and others begin meanwhile.
-		results := make(chan base.AsyncResult, 1)
-		forgotten := mustSend(t, c, command{}, results)
-		mustSend(t, c, command{}, results)
-		c.Forget(forgotten)
-		go func() {
-			w.Write(b)
-			w.Close()
-		}()
-		done := start(context.Background(), c, command{Body: make([]byte, 70<<10)})
-		for _, err := range c.Results(context.Background(), command{}) {
-			if err != nil {
-				break
-			}
-		}
-		<-done
-		for last := false; !last; {
-			r := <-results
-			last = r.Err != nil || r.Result.LastOne()
-		}
-		<-c.Done()
+		frugal.Check(t, 4<<20+2000*len(b), func() { hearBytes(t, hello, plain, b) })
 	})
+}
+
+// hearBytes has a client hear what a server says.
+func hearBytes(t *testing.T, hello []byte, plain bool, b []byte) {
+	conf := client.Conf{
+		Logger: quiet, MaxResultSize: 1 << 10, MaxInFlight: 4, Timeout: 10 * time.Second,
+		UnexpectedResultCallback: func(base.Seq, base.Result) {},
+	}
+	opening := hello
+	if plain {
+		conf.Transport, opening = wires["plain"], []byte("\x07default")
+	}
+	r, w := io.Pipe()
+	defer r.Close()
+	go w.Write(opening)
+	c, err := client.New(context.Background(), codec{}, &script{r: r, closed: make(chan struct{})}, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// Two commands are open when the bytes come, and others begin meanwhile.
+	results := make(chan base.AsyncResult, 1)
+	forgotten := mustSend(t, c, command{}, results)
+	mustSend(t, c, command{}, results)
+	c.Forget(forgotten)
+	go func() {
+		w.Write(b)
+		w.Close()
+	}()
+	done := start(context.Background(), c, command{Body: make([]byte, 70<<10)})
+	for _, err := range c.Results(context.Background(), command{}) {
+		if err != nil {
+			break
+		}
+	}
+	<-done
+	for last := false; !last; {
+		r := <-results
+		last = r.Err != nil || r.Result.LastOne()
+	}
+	<-c.Done()
 }
 
 // FuzzServerSessions has a server say what the fuzzer made up, over one connection after

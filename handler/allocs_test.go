@@ -25,7 +25,7 @@ func TestACommandAllocatesNothing(t *testing.T) {
 			near, far := newPipe(t)
 			pool := handler.NewPool()
 			h := handler.New(handler.Conf[World]{
-				Codec: frugal{}, Invoker: handler.NewInvoker(World{}), MaxInFlight: 8, MaxRunning: 8, MaxConnBytes: 1 << 20, MaxBytes: 1 << 20,
+				Codec: thin{}, Invoker: handler.NewInvoker(World{}), MaxInFlight: 8, MaxRunning: 8, MaxConnBytes: 1 << 20, MaxBytes: 1 << 20,
 			}, pool)
 			hello, _ := wire.AppendClientHello(nil, wire.ClientHello{})
 			near.Write(hello)
@@ -58,20 +58,20 @@ func TestACommandAllocatesNothing(t *testing.T) {
 	}
 }
 
-// frugal is a codec, and its command and result, that allocate nothing.
-type frugal struct{}
+// thin is a codec, and its command and result, that allocate nothing.
+type thin struct{}
 
-func (frugal) LastOne() bool { return true }
+func (thin) LastOne() bool { return true }
 
-func (frugal) Exec(_ context.Context, _ time.Time, seq base.Seq, _ World, proxy base.Proxy) error {
-	return proxy.Send(seq, frugal{})
+func (thin) Exec(_ context.Context, _ time.Time, seq base.Seq, _ World, proxy base.Proxy) error {
+	return proxy.Send(seq, thin{})
 }
 
-func (frugal) Encode(_ base.Result, w transport.Writer) error { return w.WriteByte('y') }
+func (thin) Encode(_ base.Result, w transport.Writer) error { return w.WriteByte('y') }
 
-func (frugal) Decode(r transport.Reader) (base.Cmd[World], error) {
+func (thin) Decode(r transport.Reader) (base.Cmd[World], error) {
 	_, err := r.ReadByte()
-	return frugal{}, err
+	return thin{}, err
 }
 
 // newPipe returns the ends of a connection of the kernel's, which are written to

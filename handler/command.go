@@ -177,8 +177,8 @@ func tooLate() *base.Error {
 	return &base.Error{Outcome: base.Rejected, Code: base.ErrDeadline, Message: "the command's deadline passed before the server ran it"}
 }
 
-// late tells whether the command's deadline has passed: when the leader's turn t began, who has
-// just looked at the clock, or else now. The caller holds mu.
+// late tells whether the command's deadline has passed: where a leader runs it, by the time at
+// which it has last looked at the clock, after the command before. The caller holds mu.
 func (x *command[T]) late(t turn) bool {
 	switch {
 	case x.ctx.timeout <= 0:

@@ -189,7 +189,7 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	return x, nil
 }
 
-// shed ends a command that will not run, since too many do.
+// shed ends a command that will not run, since too many do, or have for too long.
 func (x *command[T]) shed(refusal *base.Error) {
 	x.mu.Lock()
 	seq := x.seq

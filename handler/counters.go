@@ -5,8 +5,8 @@ import "sync/atomic"
 // Counters count what happens to a server that is out of the ordinary. All may be read
 // at any time.
 type Counters struct {
-	// Shed commands were refused because too many ran; NoMemory ones because there
-	// was no memory for their body.
+	// Shed commands were refused because too many ran, or had for too long; NoMemory ones
+	// because there was no memory for their body.
 	Shed, NoMemory atomic.Uint64
 	// BadBodies are commands that were refused for their body: it was too large,
 	// compressed or not, or the codec did not take it.

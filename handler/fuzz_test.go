@@ -13,6 +13,7 @@ import (
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
 	"github.com/cmdstream/cmdstream/internal/deck"
+	"github.com/cmdstream/cmdstream/internal/frugal"
 	"github.com/cmdstream/cmdstream/transport"
 	"github.com/cmdstream/cmdstream/wire"
 )
@@ -80,13 +81,7 @@ func thrifty(t *testing.T, limit int, run func()) {
 		panic(fmt.Sprintf("it hangs:\n%s", stacks[:runtime.Stack(stacks, true)]))
 	})
 	defer hangs.Stop()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	run()
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > uint64(limit) {
-		t.Errorf("%d bytes were allocated, of %d that may be", n, limit)
-	}
+	frugal.Check(t, limit, run)
 }
 
 // foe is a client that does what a fuzzer wants, with sessions and without. What it

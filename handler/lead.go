@@ -85,6 +85,7 @@ func (t turn) charge(now int64) {
 func (c *Conn[T]) lead() {
 	var current turn
 	defer func() { current.pass() }() // where a command has ended this goroutine
+	c.clock = max(c.clock, c.now())   // it may have taken a while until this goroutine could run
 	for {
 		c.yield()
 		if c.conn.Sleep() {
@@ -104,6 +105,7 @@ func (c *Conn[T]) lead() {
 			c.lost(c.conn.Fail(err))
 			return
 		case x == nil:
+			c.clock = max(c.clock, c.now()) // it may be one of thousands
 			continue
 		case !c.mayRun(x):
 			c.runs = nil // x sees to its deadline itself

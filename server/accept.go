@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -230,22 +229,9 @@ func closedError() error {
 }
 
 // tlsWrapper returns what makes a connection a TLS one; nil for none.
-//
-// A handshake computes for a third of a millisecond, and what is ready to run on its
-// processor waits as long. So once it has read what the client says, it lets that go first.
 func tlsWrapper(conf *tls.Config) func(net.Conn) net.Conn {
 	if conf == nil {
 		return nil
 	}
-	yielding := conf.Clone()
-	yielding.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		runtime.Gosched()
-		if conf.GetConfigForClient != nil {
-			if chosen, err := conf.GetConfigForClient(hello); chosen != nil || err != nil {
-				return chosen, err
-			}
-		}
-		return conf, nil // not its clone, which would not see SetSessionTicketKeys
-	}
-	return func(nc net.Conn) net.Conn { return tls.Server(nc, yielding) }
+	return func(nc net.Conn) net.Conn { return tls.Server(transport.Polite(nc), conf) }
 }

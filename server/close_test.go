@@ -232,6 +232,30 @@ func TestCloseInEveryState(t *testing.T) {
 				sayHello(h.t, h.dial())
 			},
 		},
+		"an Authenticate that waits": {
+			conf: server.Conf[World]{Authenticate: func(ctx context.Context, _ server.ClientHello) (context.Context, string, error) {
+				<-hold
+				return ctx, "", nil
+			}},
+			state: func(h *house) { go h.connect(client.Conf{}) },
+		},
+		"a full queue": {
+			conf: server.Conf[World]{MaxRunning: 1, MaxQueued: 10},
+			state: func(h *house) {
+				c := h.client()
+				for range 20 {
+					h.run(c, "wait")
+				}
+			},
+		},
+		"a session that has lost its connection": {state: func(h *house) {
+			c := h.session(client.Conf{})
+			h.run(c.Client, "wait")
+			c.cut()
+			if n := h.Stats().DetachedSessions; n != 1 {
+				h.t.Errorf("%d sessions are without a connection", n)
+			}
+		}},
 		"many clients": {state: func(h *house) {
 			for range 100 {
 				h.run(h.client(), "wait")

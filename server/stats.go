@@ -28,7 +28,7 @@ type Stats struct {
 	RefusedHellos   uint64
 	TooManyHellos   uint64
 	AcceptFailures  uint64
-	Shed            uint64 // commands that were refused because too many ran
+	Shed            uint64 // commands that were refused because too many ran, or had for too long
 	NoMemory        uint64 // commands and inputs for which there was no memory
 	BadBodies       uint64 // commands whose body was too large, compressed or not, or refused by the codec
 	Panics          uint64

@@ -51,7 +51,7 @@ type Conn struct {
 	idle   bool          // nothing had come for idleAfter
 	yields bool          // Release lets others run first
 	at     time.Time     // when in was last filled
-	seen   time.Time     // the last time that the goroutine which reads knows of
+	seen   time.Time     // when that goroutine has last looked at the clock; see Seen
 	slow   bool          // to read a message, once it has come, may take a while
 	sleep  sleep
 

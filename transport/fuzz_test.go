@@ -3,11 +3,11 @@ package transport
 import (
 	"bytes"
 	"reflect"
-	"runtime"
 	"slices"
 	"testing"
 
 	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/internal/frugal"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -17,15 +17,10 @@ import (
 func FuzzFramedRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, atServer bool, b []byte) {
 		options := Options{Server: atServer, MaxBody: 1000, MaxSlots: 300}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		got, _ := readAll(Framed(options), b)
-		runtime.ReadMemStats(&after)
+		var got []Message
 		// A message is about 200 bytes, made of three on the wire at least; append
 		// doubles the slice that they are collected in.
-		if n := after.TotalAlloc - before.TotalAlloc; n > uint64(256<<10+2000*len(b)) {
-			t.Fatalf("%d bytes were allocated for an input of %d", n, len(b))
-		}
+		frugal.Check(t, 256<<10+2000*len(b), func() { got, _ = readAll(Framed(options), b) })
 		refused := func(m Message) bool { return m.Err != nil && m.Kind != Failure }
 		got = slices.DeleteFunc(got, refused)
 		for i, m := range got {
@@ -51,7 +46,9 @@ func FuzzFramedRead(f *testing.F) {
 func FuzzFramedHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, atServer bool, b []byte) {
 		of := Framed(Options{Server: atServer, MaxBody: 1000, MaxSlots: 300})
-		h, err := hearHello(of, b)
+		var h Hello
+		var err error
+		frugal.Check(t, 64<<10+4*len(b), func() { h, err = hearHello(of, b) })
 		if err != nil || atServer && h.Status != OK {
 			return
 		}
@@ -63,7 +60,9 @@ func FuzzFramedHello(f *testing.F) {
 
 func FuzzPlainRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, atServer bool, b []byte) {
-		got, err := readAll(Plain(plainOptions(atServer)), b)
+		var got []Message
+		var err error
+		frugal.Check(t, 256<<10+2000*len(b), func() { got, err = readAll(Plain(plainOptions(atServer)), b) })
 		if err == nil {
 			t.Fatal("the reading has no end")
 		}
@@ -88,7 +87,9 @@ func FuzzMetadata(f *testing.F) {
 	f.Add([]byte("\x00\x00"))
 	f.Add([]byte("\x01a\x05b"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := ParseMetadata(b)
+		var m base.Metadata
+		var err error
+		frugal.Check(t, 16<<10+200*len(b), func() { m, err = ParseMetadata(b) })
 		if err != nil {
 			return
 		}
@@ -115,7 +116,9 @@ func FuzzPlainHello(f *testing.F) {
 		if tells {
 			factory = PlainMaxCmdSize
 		}
-		h, err := hearHello(factory(plainOptions(false)), b)
+		var h Hello
+		var err error
+		frugal.Check(t, 64<<10+4*len(b), func() { h, err = hearHello(factory(plainOptions(false)), b) })
 		if err != nil {
 			return
 		}

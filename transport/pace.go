@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"net"
 	"runtime"
 	"time"
 )
@@ -23,4 +24,23 @@ func (p *pace) yield() {
 	yieldThread()
 	p.since = time.Now()
 	p.took = p.since.Sub(now)
+}
+
+// Polite returns nc for the server's end of TLS over it. A handshake computes for a third of a
+// millisecond, and what is ready to run on its processor waits as long: so, once the client
+// has said something, that goes first.
+func Polite(nc net.Conn) net.Conn { return &polite{Conn: nc} }
+
+type polite struct {
+	net.Conn
+	heard bool // of the goroutine that reads
+}
+
+func (p *polite) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	if !p.heard {
+		p.heard = true
+		runtime.Gosched()
+	}
+	return n, err
 }

@@ -25,11 +25,10 @@ const sealedAtOnce = 1100
 
 // newSealedWriter returns nil for what is not TLS over TCP.
 func newSealedWriter(nc net.Conn, within time.Duration) instantWriter {
-	sealed, ok := nc.(*tls.Conn)
-	if !ok {
+	if _, ok := nc.(*tls.Conn); !ok {
 		return nil
 	}
-	tcp, ok := sealed.NetConn().(*net.TCPConn)
+	tcp, ok := bottom(nc).(*net.TCPConn)
 	if !ok {
 		return nil
 	}

@@ -76,12 +76,22 @@ func (c *Conn) Shrink() {
 
 // isSocket tells whether nc is a socket of the kernel's, or TLS over one.
 func isSocket(nc net.Conn) bool {
-	if secure, ok := nc.(*tls.Conn); ok {
-		nc = secure.NetConn()
-	}
-	switch nc.(type) {
+	switch bottom(nc).(type) {
 	case *net.TCPConn, *net.UnixConn:
 		return true
 	}
 	return false
+}
+
+// bottom returns what carries nc, where that is TLS, and else nc.
+func bottom(nc net.Conn) net.Conn {
+	secure, ok := nc.(*tls.Conn)
+	if !ok {
+		return nc
+	}
+	nc = secure.NetConn()
+	if p, ok := nc.(*polite); ok {
+		nc = p.Conn
+	}
+	return nc
 }

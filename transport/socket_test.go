@@ -54,7 +54,7 @@ func overTLS(t *testing.T, near, far net.Conn) (client, server *tls.Conn) {
 		t.Fatal(err)
 	}
 	client = tls.Client(near, &tls.Config{InsecureSkipVerify: true})
-	server = tls.Server(far, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}})
+	server = tls.Server(Polite(far), &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}})
 	shaken := make(chan error, 1)
 	go func() { shaken <- server.Handshake() }()
 	if err := client.Handshake(); err != nil {

@@ -3,21 +3,16 @@ package wire
 import (
 	"bytes"
 	"reflect"
-	"runtime"
 	"testing"
+
+	"github.com/cmdstream/cmdstream/internal/frugal"
 )
 
-// frugal runs parse and wants it to allocate no more than a small factor of the
+// sparing runs parse and wants it to allocate no more than a small factor of the
 // input, whatever lengths the input claims.
-func frugal(t *testing.T, b []byte, parse func()) {
+func sparing(t *testing.T, b []byte, parse func()) {
 	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	parse()
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > uint64(8<<10+2*len(b)) {
-		t.Fatalf("%d bytes were allocated for an input of %d", n, len(b))
-	}
+	frugal.Check(t, 8<<10+2*len(b), parse)
 }
 
 // wantSame wants what was parsed to be encoded as it came.
@@ -30,7 +25,10 @@ func wantSame(t *testing.T, again, b []byte) {
 
 func FuzzParseUvarint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		v, n, err := ParseUvarint(b)
+		var v uint64
+		var n int
+		var err error
+		sparing(t, b, func() { v, n, err = ParseUvarint(b) })
 		if err != nil {
 			return
 		}
@@ -43,7 +41,7 @@ func FuzzParseHeader(f *testing.F) {
 		var h Header
 		var n int
 		var err error
-		frugal(t, b, func() { h, n, err = ParseHeader(b) })
+		sparing(t, b, func() { h, n, err = ParseHeader(b) })
 		switch {
 		case err == ErrShort && len(b) >= MaxHeader:
 			t.Fatalf("%d bytes are not enough", len(b))
@@ -64,7 +62,7 @@ func FuzzParseExtras(f *testing.F) {
 		var e Extras
 		var rest []byte
 		var err error
-		frugal(t, b, func() { e, rest, err = ParseExtras(b) })
+		sparing(t, b, func() { e, rest, err = ParseExtras(b) })
 		if err == nil {
 			wantSame(t, append(AppendExtras(nil, e), rest...), b)
 		}
@@ -88,7 +86,7 @@ func FuzzParseFailure(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var failure Failure
 		var err error
-		frugal(t, b, func() { failure, err = ParseFailure(b) })
+		sparing(t, b, func() { failure, err = ParseFailure(b) })
 		if err == nil && len(failure.Message) <= MaxMessage {
 			wantSame(t, AppendFailure(nil, failure), b)
 		}
@@ -108,7 +106,7 @@ func FuzzParseGoaway(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var g Goaway
 		var err error
-		frugal(t, b, func() { g, err = ParseGoaway(b) })
+		sparing(t, b, func() { g, err = ParseGoaway(b) })
 		if err == nil && len(g.Reason) <= MaxMessage {
 			wantSame(t, AppendGoaway(nil, g), b)
 		}
@@ -120,7 +118,7 @@ func FuzzParsePrefix(f *testing.F) {
 		var version byte
 		var length, n int
 		var err error
-		frugal(t, b, func() { version, length, n, err = ParsePrefix(b) })
+		sparing(t, b, func() { version, length, n, err = ParsePrefix(b) })
 		switch {
 		case err == ErrShort && len(b) >= HelloPrefix:
 			t.Fatalf("%d bytes are not enough", len(b))
@@ -139,7 +137,7 @@ func FuzzParseClientHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h ClientHello
 		var err error
-		frugal(t, b, func() { h, err = ParseClientHello(b) })
+		sparing(t, b, func() { h, err = ParseClientHello(b) })
 		if err != nil || len(b) > MaxHello {
 			return
 		}
@@ -157,7 +155,7 @@ func FuzzParseServerHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h ServerHello
 		var err error
-		frugal(t, b, func() { h, err = ParseServerHello(b) })
+		sparing(t, b, func() { h, err = ParseServerHello(b) })
 		if err != nil || len(b) > MaxHello || len(h.Text) > MaxServerInfo {
 			return
 		}
@@ -196,7 +194,7 @@ func FuzzCutClientSlot(f *testing.F) {
 			var s ClientSlot
 			var rest []byte
 			var err error
-			frugal(t, b, func() { s, rest, err = CutClientSlot(b) })
+			sparing(t, b, func() { s, rest, err = CutClientSlot(b) })
 			if err != nil {
 				return
 			}
@@ -219,7 +217,7 @@ func FuzzCutServerSlot(f *testing.F) {
 			var s ServerSlot
 			var rest []byte
 			var err error
-			frugal(t, b, func() { s, rest, err = CutServerSlot(b) })
+			sparing(t, b, func() { s, rest, err = CutServerSlot(b) })
 			if err != nil {
 				return
 			}
@@ -241,7 +239,7 @@ func FuzzCutPair(f *testing.F) {
 		for len(b) > 0 {
 			var key, value, rest []byte
 			var err error
-			frugal(t, b, func() { key, value, rest, err = CutPair(b) })
+			sparing(t, b, func() { key, value, rest, err = CutPair(b) })
 			if err != nil {
 				return
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/cmdstream/cmdstream/codec"
 	"github.com/cmdstream/cmdstream/codec/cbor"
 	"github.com/cmdstream/cmdstream/codec/formattest"
+	"github.com/cmdstream/cmdstream/internal/frugal"
 	"github.com/cmdstream/cmdstream/internal/leak"
 )
 
@@ -183,7 +184,9 @@ func FuzzUnmarshal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, into := range []any{new(any), new(everything), new(row), new(tree)} {
-			if err := (cbor.Format{}).Unmarshal(data, into); err != nil {
+			var err error
+			frugal.Check(t, 64<<10+200*len(data), func() { err = cbor.Format{}.Unmarshal(data, into) })
+			if err != nil {
 				continue
 			}
 			again, err := cbor.Format{}.Append(nil, into)

@@ -12,6 +12,7 @@ import (
 	"github.com/cmdstream/cmdstream/codec"
 	"github.com/cmdstream/cmdstream/codec/formattest"
 	"github.com/cmdstream/cmdstream/codec/json"
+	"github.com/cmdstream/cmdstream/internal/frugal"
 )
 
 var (
@@ -200,7 +201,8 @@ func FuzzUnmarshal(f *testing.F) {
 		var want any
 		valid := stdjson.Unmarshal(data, &want) == nil
 		var got any
-		err := json.Format{MaxDepth: 3}.Unmarshal(data, &got)
+		var err error
+		frugal.Check(t, 64<<10+200*len(data), func() { err = json.Format{MaxDepth: 3}.Unmarshal(data, &got) })
 		if ok := valid && depth(want) <= 3; ok != (err == nil) {
 			t.Fatalf("got %v for a depth of %d, valid %v", err, depth(want), valid)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/codec/formattest"
 	"github.com/cmdstream/cmdstream/codec/mus"
+	"github.com/cmdstream/cmdstream/internal/frugal"
 )
 
 // format knows all types of these tests.
@@ -202,7 +203,9 @@ func FuzzUnmarshal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, v := range values() {
 			into := reflect.New(reflect.TypeOf(v).Elem()).Interface()
-			if err := format.Unmarshal(data, into); err != nil {
+			var err error
+			frugal.Check(t, 64<<10+200*len(data), func() { err = format.Unmarshal(data, into) })
+			if err != nil {
 				continue
 			}
 			again, err := format.Append(nil, into)

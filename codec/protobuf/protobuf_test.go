@@ -18,6 +18,7 @@ import (
 	"github.com/cmdstream/cmdstream/codec/formattest"
 	"github.com/cmdstream/cmdstream/codec/protobuf"
 	"github.com/cmdstream/cmdstream/codec/protobuf/internal/testpb"
+	"github.com/cmdstream/cmdstream/internal/frugal"
 )
 
 var (
@@ -271,7 +272,9 @@ func FuzzUnmarshal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, into := range []any{new(*testpb.Everything), new(wrapper), new(*testpb.Tree), new(*testpb.Required), new(*testpb.Lazy)} {
-			if err := (protobuf.Format{}).Unmarshal(data, into); err != nil {
+			var err error
+			frugal.Check(t, 64<<10+200*len(data), func() { err = protobuf.Format{}.Unmarshal(data, into) })
+			if err != nil {
 				continue
 			}
 			again, err := protobuf.Format{}.Append(nil, into)

@@ -25,17 +25,27 @@ const (
 	tlsName     = "CMDSTREAM_TLS"     // "", or anything: over TLS
 )
 
-// process is one of them. It ends when its standard input does, and so with this one.
+// process is one of them. It ends when its standard input does, and so with this one; it is
+// killed when its test is over, or takes too long.
 type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *json.Decoder
 }
 
+// lifetime is longer than all rounds of a siege.
+const lifetime = 2 * time.Minute
+
 // startProcess starts one that talks to the server at an address.
 func startProcess(t *testing.T, role string, address net.Addr, overTLS bool, environment ...string) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), lifetime)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, program)
 	// With the race detector a process sleeps for a second before it ends.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"),
 		roleName+"="+role, addressName+"="+address.String())
@@ -77,17 +87,21 @@ func runRole(role string) error {
 			return err
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		go func() {
-			defer cancel()
-			io.Copy(io.Discard, os.Stdin)
-		}()
 		f := &field{ctx: ctx, address: address}
+		go func() { // whenever it reads something, it says how often it has struck
+			defer cancel()
+			in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+			for in.Decode(new(string)) == nil && out.Encode(f.strikes.Load()) == nil {
+			}
+		}()
 		if os.Getenv(tlsName) != "" {
 			f.tls = &tls.Config{InsecureSkipVerify: true} // who attacks does not mind
 		}
 		for _, s := range sieges() {
 			if s.name == os.Getenv(attackName) {
-				s.attack(f)
+				if s.attack(f); ctx.Err() == nil {
+					return errors.New("the attack has ended before it was called off")
+				}
 				return nil
 			}
 		}
@@ -111,7 +125,9 @@ func neighbours(address string) error {
 			// The certificate was made by another process: it can't be known here.
 			nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 		}
-		c, err := client.New(context.Background(), clientCodec{}, nc, client.Conf{Logger: quiet})
+		// Some sieges have a server that cuts whoever is silent for half a second.
+		conf := client.Conf{Logger: quiet, KeepaliveTime: 200 * time.Millisecond, KeepaliveIntvl: 200 * time.Millisecond}
+		c, err := client.New(context.Background(), clientCodec{}, nc, conf)
 		if err != nil {
 			return err
 		}
@@ -147,4 +163,16 @@ func (p *process) drive(t *testing.T, length time.Duration) (done load) {
 		t.Fatal("honest clients:", err)
 	}
 	return done
+}
+
+// strikes asks the attacker how often it has struck.
+func (p *process) strikes(t *testing.T) (n int64) {
+	t.Helper()
+	if err := json.NewEncoder(p.in).Encode("how often?"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.out.Decode(&n); err != nil {
+		t.Fatal("the attacker:", err)
+	}
+	return n
 }

@@ -3,6 +3,7 @@ package attacks
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"sync"
@@ -26,86 +27,148 @@ const perSecond = "200 connections a second"
 func sieges() []siege {
 	return []siege{
 		{
-			name: "stalled hello", pace: perSecond, counter: "FailedHellos",
+			name: "stalled hello", rate: reconnects, pace: perSecond, counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.SysDataSendTimeout = 500 * time.Millisecond },
 			attack: func(f *field) { f.raids(nil) },
 		},
 		{
-			name: "hello flood", pace: perSecond, counter: "TooManyHellos",
+			name: "hello flood", rate: reconnects, pace: perSecond, counter: "TooManyHellos",
 			conf:   func(c *server.Conf[*world]) { c.MaxHellos = 4 },
 			attack: func(f *field) { f.raids(nil) },
 		},
 		{
-			name: "TLS handshake flood", pace: perSecond, counter: "FailedHellos",
+			name: "TLS handshake flood", rate: reconnects, pace: perSecond, counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.TLSConfig = serverTLS() },
 			attack: handshakes,
 		},
 		{
-			name: "connection cap", pace: perSecond, counter: "FullHellos",
+			name: "connection cap", rate: reconnects, pace: perSecond, counter: "FullHellos",
 			conf:   func(c *server.Conf[*world]) { c.WorkersCount = connections },
 			attack: func(f *field) { f.raids(greeting(wire.ClientHello{})) },
 		},
 		{
-			name: "reconnect storm", pace: "200 clients a second, one command", counter: "FullHellos",
+			name: "reconnect storm", rate: reconnects, pace: "200 clients a second, one command", counter: "FullHellos",
 			conf:   func(c *server.Conf[*world]) { c.WorkersCount = connections + 4 },
 			attack: storm,
 		},
 		{
-			name: "oversized length", pace: perSecond, counter: "Breaches",
+			name: "oversized length", rate: reconnects, pace: perSecond, counter: "Breaches",
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), 0x10, 0, 0x81, 0x80, 4))
 			},
 		},
 		{
-			name: "ping flood", pace: perSecond + ", 1001 pings", counter: "Floods",
+			name: "bad varint", rate: reconnects, pace: perSecond, counter: "Breaches",
+			attack: func(f *field) { f.raids(append(greeting(wire.ClientHello{}), 0x10, 0x85, 0x80, 0)) },
+		},
+		{
+			name: "unknown version", rate: reconnects, pace: perSecond, counter: "FailedHellos",
+			attack: func(f *field) {
+				hello := greeting(wire.ClientHello{})
+				hello[len(wire.Magic)] = 9
+				f.raids(hello)
+			},
+		},
+		{
+			name: "duplicate slot", rate: reconnects, pace: perSecond + ", 2 commands", counter: "Breaches",
+			attack: func(f *field) {
+				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 50})), 2)...))
+			},
+		},
+		{
+			name: "late frame for a reused slot", rate: reconnects, pace: perSecond + ", 2 commands", counter: "Breaches",
+			attack: func(f *field) {
+				late := append(wire.AppendExtras(nil, wire.Extras{Seq: 5}), appendCommand(nil, command{Op: echo})...)
+				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCommand, wire.FlagExtras, 0, late), 2)...))
+			},
+		},
+		{
+			name: "flipped bits", rate: reconnects, pace: perSecond + ", 1 KiB of them", counter: "Breaches",
+			attack: flipped,
+		},
+		{
+			name: "one byte at a time", rate: reconnects, pace: perSecond + ", a byte each 0.1 s", counter: "FailedHellos",
+			conf:   func(c *server.Conf[*world]) { c.SysDataSendTimeout = 300 * time.Millisecond },
+			attack: drops,
+		},
+		{
+			name: "half-open link", rate: reconnects, pace: perSecond + ", silent then", counter: "Idle",
+			conf:   func(c *server.Conf[*world]) { c.ReceiveTimeout = 500 * time.Millisecond },
+			attack: func(f *field) { f.raids(greeting(wire.ClientHello{})) },
+		},
+		{
+			name: "tiny credits", rate: reconnects, pace: perSecond + ", 16 streams", counter: "Idle",
+			conf: func(c *server.Conf[*world]) { c.ReceiveTimeout = 500 * time.Millisecond },
+			attack: func(f *field) {
+				say := greeting(wire.ClientHello{})
+				for slot := range 16 { // each sends one result, and waits
+					say = append(say, frame(wire.KindCommand, 0, slot, appendCommand(nil, command{Op: count, N: 1000}))...)
+				}
+				f.raids(say)
+			},
+		},
+		{
+			name: "credit flood", rate: reconnects, pace: perSecond + ", 1001 credits", counter: "Floods",
+			attack: func(f *field) {
+				say := append(greeting(wire.ClientHello{}), frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 50}))...)
+				f.raids(append(say, bytes.Repeat(frame(wire.KindCredit, 0, 0, []byte{1}), 1001)...))
+			},
+		},
+		{
+			name: "two connections, one session", rate: reconnects, pace: perSecond + ", and 2 more", counter: "StaleEpochs",
+			conf:   func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
+			attack: contested,
+		},
+		{
+			name: "ping flood", rate: reconnects, pace: perSecond + ", 1001 pings", counter: "Floods",
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat([]byte{wire.Ping}, 1001)...))
 			},
 		},
 		{
-			name: "cancel flood", pace: perSecond + ", 1001 cancels", counter: "Floods",
+			name: "cancel flood", rate: reconnects, pace: perSecond + ", 1001 cancels", counter: "Floods",
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCancel, 0, 3, nil), 1001)...))
 			},
 		},
 		{
-			name: "reset flood", pace: "10,000 commands a second, given up", counter: "Shed",
+			name: "reset flood", rate: 1000, pace: "10,000 commands a second, given up", counter: "Shed",
 			conf:   func(c *server.Conf[*world]) { c.ServerSettings.MaxInFlight = 64 },
 			attack: resets,
 		},
 		{
-			name: "in-flight exhaustion", pace: "16 x 64 commands that never end", counter: "Breaches",
+			name: "in-flight exhaustion", rate: 100, pace: "16 x 64 commands that never end", counter: "Breaches",
 			conf:   func(c *server.Conf[*world]) { c.ServerSettings.MaxInFlight = 64 },
 			attack: exhaustion,
 		},
 		{
-			name: "slow reader", pace: "5 connections a second, 8 MiB", counter: "SlowReaders",
+			name: "slow reader", rate: 5, pace: "5 connections a second, 8 MiB", counter: "SlowReaders",
 			conf:   func(c *server.Conf[*world]) { c.WriteTimeout = 200 * time.Millisecond },
 			attack: deaf,
 		},
 		{
-			name: "many large commands", pace: perSecond + ", 4 MiB announced", counter: "NoMemory",
+			name: "many large commands", rate: reconnects, pace: perSecond + ", 4 MiB announced", counter: "NoMemory",
 			conf: func(c *server.Conf[*world]) { c.MaxConnBytes = 1 << 20 },
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), announcement(4<<20)...))
 			},
 		},
 		{
-			name: "decompression bomb", pace: "5 bombs of 4 MiB a second", counter: "BadBodies",
+			name: "decompression bomb", rate: 5, pace: "5 bombs of 4 MiB a second", counter: "BadBodies",
 			conf:   func(c *server.Conf[*world]) { c.Compressions = []transport.Compression{flate.New(0)} },
 			attack: func(f *field) { bombs(f, 5) },
 		},
 		{
-			name: "deeply nested body", pace: "200 a second, 60 KiB", counter: "BadBodies",
+			name: "deeply nested body", rate: 200, pace: "200 a second, 60 KiB", counter: "BadBodies",
 			attack: nestedBodies,
 		},
 		{
-			name: "panic in command", pace: "1000 a second", counter: "Panics",
+			name: "panic in command", rate: 1000, pace: "1000 a second", counter: "Panics",
 			conf:   func(c *server.Conf[*world]) { c.OnPanic = func(handler.Panic) {} },
 			attack: panicking,
 		},
 		{
-			name: "session-table exhaustion", pace: "200 sessions a second", counter: "SessionsEvicted",
+			name: "session-table exhaustion", rate: reconnects, pace: "200 sessions a second", counter: "SessionsEvicted",
 			conf:   func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
 			attack: abandoned,
 		},
@@ -152,6 +215,36 @@ func (f *field) raidsWith(each int, do func(nc net.Conn, n int)) {
 	})
 }
 
+// flipped says hello, and then a kibibyte of commands in which bits are flipped.
+func flipped(f *field) {
+	sound := bytes.Repeat(frame(wire.KindCommand, 0, 1, appendCommand(nil, command{Op: echo, Body: make([]byte, 20)})), 32)
+	f.raidsWith(reconnects, func(nc net.Conn, n int) {
+		at, bits := flips(uint64(n), 100, len(sound))
+		say := bytes.Clone(sound)
+		for i := range at {
+			say[at[i]] ^= bits[i]
+		}
+		nc.Write(append(greeting(wire.ClientHello{}), say...))
+		io.Copy(io.Discard, nc)
+	})
+}
+
+// drops says hello a byte at a time, ten a second.
+func drops(f *field) {
+	f.raidsWith(reconnects, func(nc net.Conn, _ int) {
+		for _, b := range greeting(wire.ClientHello{}) {
+			if _, err := nc.Write([]byte{b}); err != nil {
+				return
+			}
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-f.ctx.Done():
+				return
+			}
+		}
+	})
+}
+
 // handshakes does the handshake of TLS, and says nothing more.
 func handshakes(f *field) {
 	f.raidsWith(reconnects, func(nc net.Conn, _ int) {
@@ -177,7 +270,7 @@ func (f *field) one(hello wire.ClientHello, attack func(nc net.Conn)) {
 	for f.ctx.Err() == nil {
 		nc, err := f.dial()
 		if err != nil {
-			return
+			return // which is told as an early end
 		}
 		stop := context.AfterFunc(f.ctx, func() { nc.Close() })
 		nc.Write(greeting(hello))
@@ -204,6 +297,7 @@ func (f *field) burst(nc net.Conn, each int, b []byte) {
 	defer ticker.Stop()
 	for f.ctx.Err() == nil {
 		<-ticker.C
+		f.strikes.Add(1)
 		if _, err := nc.Write(b); err != nil {
 			return
 		}
@@ -232,6 +326,7 @@ func exhaustion(f *field) {
 				case <-time.After(100 * time.Millisecond):
 				case <-f.ctx.Done():
 				}
+				f.strikes.Add(1)
 				nc.Write(frame(wire.KindCommand, 0, 64, appendCommand(nil, command{Op: block})))
 				select {
 				case <-time.After(5 * time.Millisecond):
@@ -268,6 +363,7 @@ func bombs(f *field, each int) {
 		defer ticker.Stop()
 		for f.ctx.Err() == nil {
 			slot = (slot + 1) % 1000
+			f.strikes.Add(1)
 			if _, err := nc.Write(frame(wire.KindCommand, wire.FlagCompressed, slot, packed)); err != nil {
 				return
 			}
@@ -278,30 +374,62 @@ func bombs(f *field, each int) {
 
 func nestedBodies(f *field) {
 	body := appendCommand(nil, command{Op: nested, Body: bytes.Repeat([]byte("["), 60<<10)})
-	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 200, frame(wire.KindCommand, 0, 1, body)) })
+	f.one(wire.ClientHello{}, func(nc net.Conn) {
+		ticker := time.NewTicker(time.Second / 200)
+		defer ticker.Stop()
+		for n := 0; f.ctx.Err() == nil; n++ {
+			<-ticker.C
+			f.strikes.Add(1)
+			if _, err := nc.Write(frame(wire.KindCommand, 0, n%1000, body)); err != nil {
+				return
+			}
+		}
+	})
 }
 
 func panicking(f *field) {
 	f.one(wire.ClientHello{}, func(nc net.Conn) {
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
 		for n := 0; f.ctx.Err() == nil; n++ {
+			<-ticker.C
+			f.strikes.Add(1)
 			if _, err := nc.Write(frame(wire.KindCommand, 0, n%1000, appendCommand(nil, command{Op: explode}))); err != nil {
 				return
 			}
-			time.Sleep(time.Millisecond)
 		}
 	})
 }
 
 // abandoned opens sessions, and leaves them.
 func abandoned(f *field) {
-	id := wire.SessionID{1}
-	f.raidsWith(reconnects, func(nc net.Conn, n int) {
-		id := id
-		now := time.Now().UnixNano()
-		for i := range 8 {
-			id[8+i] = byte(now >> (8 * i))
-		}
-		nc.Write(greeting(wire.ClientHello{Session: &wire.Session{ID: id, Epoch: 1}}))
+	f.raidsWith(reconnects, func(nc net.Conn, _ int) {
+		nc.Write(greeting(wire.ClientHello{Session: &wire.Session{ID: freshSession(), Epoch: 1}}))
 		nc.Read(make([]byte, 100))
+	})
+}
+
+func freshSession() wire.SessionID {
+	id := wire.SessionID{1}
+	binary.LittleEndian.PutUint64(id[8:], uint64(time.Now().UnixNano()))
+	return id
+}
+
+// contested opens sessions, takes each over by a second connection, and is too late with a
+// third.
+func contested(f *field) {
+	f.raidsWith(reconnects, func(nc net.Conn, _ int) {
+		id := freshSession()
+		for _, epoch := range []uint64{1, 2, 2} {
+			nc.Write(greeting(wire.ClientHello{Session: &wire.Session{ID: id, Epoch: epoch, Resume: epoch > 1}}))
+			nc.Read(make([]byte, 100))
+			next, err := f.dial()
+			if err != nil {
+				return
+			}
+			defer next.Close()
+			next.SetDeadline(time.Now().Add(time.Second))
+			nc = next
+		}
 	})
 }

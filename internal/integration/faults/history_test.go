@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -56,9 +57,9 @@ var register = porcupine.Model{
 
 // history has several clients work on one register under faults, and returns what
 // they did and saw. A stale register answers reads with an old value now and then.
-func history(t *testing.T, seed uint64, stale bool) (operations []porcupine.Operation) {
+func history(t *testing.T, seed uint64, stale bool, event func(format string, args ...any)) (operations []porcupine.Operation) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, seed, server.Conf[*effects]{}, func(string, ...any) {})
+		w := newWorld(t, seed, server.Conf[*effects]{}, event)
 		defer w.close()
 		w.effects.stale = stale
 		stop := make(chan struct{})
@@ -108,24 +109,60 @@ func history(t *testing.T, seed uint64, stale bool) (operations []porcupine.Oper
 
 // TestHistories holds what clients see of a register against what a register does: all
 // that they were told can have happened in one order, which agrees with time.
+//
+// SEED, RERUN and SEEDS are as for TestChaos.
 func TestHistories(t *testing.T) {
+	if seed := number("SEED", 0); seed > 0 {
+		for range number("RERUN", 1) {
+			judgeHistory(t, seed)
+		}
+		return
+	}
 	first := uint64(time.Now().UnixNano()) >> 16
 	for i := range number("SEEDS", 20) {
 		seed := first + i
 		if i < 6 {
-			seed = i
+			seed = i + 1
 		}
-		operations := history(t, seed, false)
-		if result := porcupine.CheckOperationsTimeout(register, operations, time.Minute); result != porcupine.Ok {
-			t.Errorf("seed %d: %d operations: %v", seed, len(operations), result)
+		if judgeHistory(t, seed) {
+			continue
 		}
+		const times = 100
+		failed := 0
+		for range times {
+			if operations := history(t, seed, false, func(string, ...any) {}); porcupine.CheckOperationsTimeout(register, operations, time.Minute) != porcupine.Ok {
+				failed++
+			}
+		}
+		t.Fatalf("seed %d failed %d times more of %d", seed, failed, times)
 	}
+}
+
+// judgeHistory makes the history of a seed. One that can't be, is told with what happened.
+func judgeHistory(t *testing.T, seed uint64) bool {
+	t.Helper()
+	var mu sync.Mutex
+	var trace []string
+	operations := history(t, seed, false, func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		trace = append(trace, time.Now().Format("05.000000 ")+fmt.Sprintf(format, args...)) // of the bubble's time
+	})
+	result := porcupine.CheckOperationsTimeout(register, operations, time.Minute)
+	if result == porcupine.Ok {
+		return true
+	}
+	for _, o := range operations {
+		trace = append(trace, fmt.Sprintf("client %d, %v to %v: %+v gave %+v", o.ClientId, time.Duration(o.Call), time.Duration(o.Return), o.Input, o.Output))
+	}
+	t.Errorf("seed %d: %d operations: %v\n%s", seed, len(operations), result, strings.Join(trace, "\n"))
+	return false
 }
 
 // TestABrokenRegisterIsFound shows that the check can fail.
 func TestABrokenRegisterIsFound(t *testing.T) {
 	for seed := range uint64(20) {
-		if porcupine.CheckOperationsTimeout(register, history(t, seed, true), time.Minute) == porcupine.Illegal {
+		if porcupine.CheckOperationsTimeout(register, history(t, seed, true, func(string, ...any) {}), time.Minute) == porcupine.Illegal {
 			return
 		}
 	}
