@@ -3,8 +3,10 @@
 package attacks
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -23,3 +25,27 @@ func inGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: tr
 // yieldToAll lets this process have what others leave of the cores, with all its threads,
 // for which it must be a group of its own.
 func yieldToAll() error { return syscall.Setpriority(syscall.PRIO_PGRP, 0, 19) }
+
+// fewDescriptors lets this process open thirty more files than it has, until undo.
+var fewDescriptors = func(t *testing.T) (undo func()) {
+	t.Helper()
+	next, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	few := before
+	few.Cur = uint64(next.Fd()) + 30
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,7 @@ const perSecond = "200 connections a second"
 
 // sieges are the attacks that are measured.
 func sieges() []siege {
-	return []siege{
+	all := []siege{
 		{
 			name: "stalled hello", rate: reconnects, pace: perSecond, counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.SysDataSendTimeout = 500 * time.Millisecond },
@@ -40,6 +41,11 @@ func sieges() []siege {
 			name: "TLS handshake flood", rate: reconnects, pace: perSecond, counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.TLSConfig = serverTLS() },
 			attack: handshakes,
+		},
+		{
+			name: "descriptors exhausted", rate: reconnects, pace: perSecond + ", 30 descriptors", counter: "AcceptFailures",
+			beside: fewDescriptors,
+			attack: func(f *field) { f.raids(nil) },
 		},
 		{
 			name: "connection cap", rate: reconnects, pace: perSecond, counter: "FullHellos",
@@ -115,9 +121,46 @@ func sieges() []siege {
 			},
 		},
 		{
+			name: "stolen session id", rate: reconnects, pace: perSecond + ", and 1 more", counter: "ForeignSessions",
+			conf: func(c *server.Conf[*world]) {
+				c.Sessions.Max, c.Sessions.Time = 16, time.Second
+				c.Authenticate = func(ctx context.Context, hello server.ClientHello) (context.Context, string, error) {
+					return ctx, string(hello.Credentials), nil
+				}
+			},
+			attack: func(f *field) {
+				f.relay(func(id wire.SessionID) []wire.ClientHello {
+					return []wire.ClientHello{
+						{Session: &wire.Session{ID: id, Epoch: 1}, Credentials: []byte("the owner")},
+						{Session: &wire.Session{ID: id, Epoch: 2, Resume: true}, Credentials: []byte("the thief")},
+					}
+				}, nil)
+			},
+		},
+		{
+			name: "old connection's bytes", rate: reconnects, pace: perSecond + ", and 1 more", counter: "SessionsResumed",
+			conf: func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
+			attack: func(f *field) {
+				f.relay(func(id wire.SessionID) []wire.ClientHello {
+					return []wire.ClientHello{
+						{Session: &wire.Session{ID: id, Epoch: 1}},
+						{Session: &wire.Session{ID: id, Epoch: 2, Resume: true}},
+					}
+				}, bytes.Repeat(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: echo})), 100))
+			},
+		},
+		{
 			name: "two connections, one session", rate: reconnects, pace: perSecond + ", and 2 more", counter: "StaleEpochs",
-			conf:   func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
-			attack: contested,
+			conf: func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
+			attack: func(f *field) {
+				f.relay(func(id wire.SessionID) []wire.ClientHello {
+					return []wire.ClientHello{
+						{Session: &wire.Session{ID: id, Epoch: 1}},
+						{Session: &wire.Session{ID: id, Epoch: 2, Resume: true}},
+						{Session: &wire.Session{ID: id, Epoch: 2, Resume: true}},
+					}
+				}, nil)
+			},
 		},
 		{
 			name: "ping flood", rate: reconnects, pace: perSecond + ", 1001 pings", counter: "Floods",
@@ -173,6 +216,10 @@ func sieges() []siege {
 			attack: abandoned,
 		},
 	}
+	if fewDescriptors == nil {
+		all = slices.DeleteFunc(all, func(s siege) bool { return s.name == "descriptors exhausted" })
+	}
+	return all
 }
 
 func greeting(h wire.ClientHello) []byte {
@@ -415,21 +462,23 @@ func freshSession() wire.SessionID {
 	return id
 }
 
-// contested opens sessions, takes each over by a second connection, and is too late with a
-// third.
-func contested(f *field) {
-	f.raidsWith(reconnects, func(nc net.Conn, _ int) {
-		id := freshSession()
-		for _, epoch := range []uint64{1, 2, 2} {
-			nc.Write(greeting(wire.ClientHello{Session: &wire.Session{ID: id, Epoch: epoch, Resume: epoch > 1}}))
-			nc.Read(make([]byte, 100))
-			next, err := f.dial()
-			if err != nil {
-				return
+// relay says hellos of a session, each on a connection of its own, and then something on the
+// first of them.
+func (f *field) relay(hellos func(id wire.SessionID) []wire.ClientHello, late []byte) {
+	f.raidsWith(reconnects, func(first net.Conn, _ int) {
+		for i, hello := range hellos(freshSession()) {
+			nc := first
+			if i > 0 {
+				var err error
+				if nc, err = f.dial(); err != nil {
+					return
+				}
+				defer nc.Close()
+				nc.SetDeadline(time.Now().Add(time.Second))
 			}
-			defer next.Close()
-			next.SetDeadline(time.Now().Add(time.Second))
-			nc = next
+			nc.Write(greeting(hello))
+			nc.Read(make([]byte, 100))
 		}
+		first.Write(late)
 	})
 }

@@ -43,7 +43,8 @@ type siege struct {
 	rate    int    // how often it strikes, a second
 	pace    string // in words
 	conf    func(*server.Conf[*world])
-	attack  func(*field) // until its ctx ends
+	beside  func(t *testing.T) (undo func()) // what else there is during the attack; nil: nothing
+	attack  func(*field)                     // until its ctx ends
 	counter string
 }
 
@@ -163,7 +164,10 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 	for range rounds {
 		counted := stats(srv)[s.counter]
 		before := honest.drive(t, length)
-		attacker := startProcess(t, "attacker", l.Addr(), overTLS, attackName+"="+s.name)
+		attacker, undo := startProcess(t, "attacker", l.Addr(), overTLS, attackName+"="+s.name), func() {}
+		if s.beside != nil {
+			undo = s.beside(t)
+		}
 		time.Sleep(length / 4) // it gets going
 		used, begin := cpuTime(), time.Now()
 		time.Sleep(length / 4) // the honest ones pause
@@ -177,6 +181,7 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 			}
 			time.Sleep(10 * time.Millisecond) // a short one has had no effect yet
 		}
+		undo()
 		attacker.end(t)
 		time.Sleep(length / 2) // its connections go
 		without, with = append(without, before), append(with, during)
