@@ -304,4 +304,15 @@ var mutants = []mutant{
 	}`,
 		`	}`,
 	},
+	{
+		"the time that a command has waited is not told to the server", "client/patience.go",
+		`	p.fresh = 0
+	if p.made != nil {`,
+		`	if p.made != nil {`,
+	},
+	{
+		"a leader runs a command that is late", "handler/command.go",
+		`		return time.Duration(t.began-x.session.handler.watchdog.since(x.ctx.at)) >= x.ctx.timeout`,
+		`		return false`,
+	},
 }
