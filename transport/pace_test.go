@@ -3,6 +3,9 @@ package transport
 import (
 	"bytes"
 	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,5 +53,31 @@ func TestLargeBodiesHaveAPace(t *testing.T) {
 	}
 	if p.pace.since.IsZero() {
 		t.Error("nobody was let run while a large body was read")
+	}
+}
+
+// ready is a connection on which there is always something to read.
+type ready struct{ net.Conn }
+
+func (ready) Read(b []byte) (int, error) { return len(b), nil }
+
+// Once a client has said something, what is ready to run goes first, but for every 61st turn of
+// the scheduler; later nobody waits.
+func TestPolite(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const times = 100
+	var ran [2]int // before the first Read has returned, and before the second
+	for range times {
+		nc := Polite(ready{})
+		for i := range ran {
+			var other atomic.Bool
+			go other.Store(true)
+			if nc.Read(make([]byte, 1)); other.Load() {
+				ran[i]++
+			}
+		}
+	}
+	if ran[0] < times*3/4 || ran[1] > times/4 {
+		t.Errorf("of %d other goroutines %d have run before the first Read has returned, and %d before the second", times, ran[0], ran[1])
 	}
 }

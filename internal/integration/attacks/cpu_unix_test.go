@@ -43,9 +43,11 @@ var fewDescriptors = func(t *testing.T) (undo func()) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
-	return func() {
+	undo = func() {
 		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 			t.Error(err)
 		}
 	}
+	t.Cleanup(undo) // also where the siege breaks off
+	return undo
 }

@@ -10,11 +10,13 @@ import (
 	"github.com/cmdstream/cmdstream/wire"
 )
 
+// byCredentials takes what a client shows for its name.
+func byCredentials(ctx context.Context, hello server.ClientHello) (context.Context, string, error) {
+	return ctx, string(hello.Credentials), nil
+}
+
 // sessions are attacks on sessions, and by them.
 func sessions() []row {
-	byCredentials := func(ctx context.Context, hello server.ClientHello) (context.Context, string, error) {
-		return ctx, string(hello.Credentials), nil
-	}
 	return []row{
 		{
 			name: "session-table exhaustion", limit: "`Sessions.Max`, 1024 without a connection",

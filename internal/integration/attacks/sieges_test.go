@@ -28,47 +28,47 @@ const perSecond = "200 connections a second"
 func sieges() []siege {
 	all := []siege{
 		{
-			name: "stalled hello", rate: reconnects, pace: perSecond, counter: "FailedHellos",
+			name: "stalled hello", pace: perSecond, counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.SysDataSendTimeout = 500 * time.Millisecond },
 			attack: func(f *field) { f.raids(nil) },
 		},
 		{
-			name: "hello flood", rate: reconnects, pace: perSecond, counter: "TooManyHellos",
+			name: "hello flood", pace: perSecond, counter: "TooManyHellos",
 			conf:   func(c *server.Conf[*world]) { c.MaxHellos = 4 },
 			attack: func(f *field) { f.raids(nil) },
 		},
 		{
-			name: "TLS handshake flood", rate: reconnects, pace: perSecond, counter: "FailedHellos",
+			name: "TLS handshake flood", pace: perSecond, counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.TLSConfig = serverTLS() },
 			attack: handshakes,
 		},
 		{
-			name: "descriptors exhausted", rate: reconnects, pace: perSecond + ", 30 descriptors", counter: "AcceptFailures",
+			name: "descriptors exhausted", pace: perSecond + ", 30 descriptors", counter: "AcceptFailures",
 			beside: fewDescriptors,
 			attack: func(f *field) { f.raids(nil) },
 		},
 		{
-			name: "connection cap", rate: reconnects, pace: perSecond, counter: "FullHellos",
+			name: "connection cap", pace: perSecond, counter: "FullHellos",
 			conf:   func(c *server.Conf[*world]) { c.WorkersCount = connections },
 			attack: func(f *field) { f.raids(greeting(wire.ClientHello{})) },
 		},
 		{
-			name: "reconnect storm", rate: reconnects, pace: "200 clients a second, one command", counter: "FullHellos",
+			name: "reconnect storm", pace: "200 clients a second, one command", counter: "FullHellos",
 			conf:   func(c *server.Conf[*world]) { c.WorkersCount = connections + 4 },
 			attack: storm,
 		},
 		{
-			name: "oversized length", rate: reconnects, pace: perSecond, counter: "Breaches",
+			name: "oversized length", pace: perSecond, counter: "Breaches",
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), 0x10, 0, 0x81, 0x80, 4))
 			},
 		},
 		{
-			name: "bad varint", rate: reconnects, pace: perSecond, counter: "Breaches",
+			name: "bad varint", pace: perSecond, counter: "Breaches",
 			attack: func(f *field) { f.raids(append(greeting(wire.ClientHello{}), 0x10, 0x85, 0x80, 0)) },
 		},
 		{
-			name: "unknown version", rate: reconnects, pace: perSecond, counter: "FailedHellos",
+			name: "unknown version", pace: perSecond, counter: "FailedHellos",
 			attack: func(f *field) {
 				hello := greeting(wire.ClientHello{})
 				hello[len(wire.Magic)] = 9
@@ -76,34 +76,34 @@ func sieges() []siege {
 			},
 		},
 		{
-			name: "duplicate slot", rate: reconnects, pace: perSecond + ", 2 commands", counter: "Breaches",
+			name: "duplicate slot", pace: perSecond + ", 2 commands", counter: "Breaches",
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 50})), 2)...))
 			},
 		},
 		{
-			name: "late frame for a reused slot", rate: reconnects, pace: perSecond + ", 2 commands", counter: "Breaches",
+			name: "late frame for a reused slot", pace: perSecond + ", 2 commands", counter: "Breaches",
 			attack: func(f *field) {
 				late := append(wire.AppendExtras(nil, wire.Extras{Seq: 5}), appendCommand(nil, command{Op: echo})...)
 				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCommand, wire.FlagExtras, 0, late), 2)...))
 			},
 		},
 		{
-			name: "flipped bits", rate: reconnects, pace: perSecond + ", 1 KiB of them", counter: "Breaches",
+			name: "flipped bits", pace: perSecond + ", 1 KiB of them", counter: "Breaches",
 			attack: flipped,
 		},
 		{
-			name: "one byte at a time", rate: reconnects, pace: perSecond + ", a byte each 0.1 s", counter: "FailedHellos",
+			name: "one byte at a time", pace: perSecond + ", a byte each 0.1 s", counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.SysDataSendTimeout = 300 * time.Millisecond },
 			attack: drops,
 		},
 		{
-			name: "half-open link", rate: reconnects, pace: perSecond + ", silent then", counter: "Idle",
+			name: "half-open link", pace: perSecond + ", silent then", counter: "Idle",
 			conf:   func(c *server.Conf[*world]) { c.ReceiveTimeout = 500 * time.Millisecond },
 			attack: func(f *field) { f.raids(greeting(wire.ClientHello{})) },
 		},
 		{
-			name: "tiny credits", rate: reconnects, pace: perSecond + ", 16 streams", counter: "Idle",
+			name: "tiny credits", pace: perSecond + ", 16 streams", counter: "Idle",
 			conf: func(c *server.Conf[*world]) { c.ReceiveTimeout = 500 * time.Millisecond },
 			attack: func(f *field) {
 				say := greeting(wire.ClientHello{})
@@ -114,19 +114,17 @@ func sieges() []siege {
 			},
 		},
 		{
-			name: "credit flood", rate: reconnects, pace: perSecond + ", 1001 credits", counter: "Floods",
+			name: "credit flood", pace: perSecond + ", 1001 credits", counter: "Floods",
 			attack: func(f *field) {
 				say := append(greeting(wire.ClientHello{}), frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 50}))...)
 				f.raids(append(say, bytes.Repeat(frame(wire.KindCredit, 0, 0, []byte{1}), 1001)...))
 			},
 		},
 		{
-			name: "stolen session id", rate: reconnects, pace: perSecond + ", and 1 more", counter: "ForeignSessions",
+			name: "stolen session id", pace: perSecond + ", and 1 more", counter: "ForeignSessions",
 			conf: func(c *server.Conf[*world]) {
-				c.Sessions.Max, c.Sessions.Time = 16, time.Second
-				c.Authenticate = func(ctx context.Context, hello server.ClientHello) (context.Context, string, error) {
-					return ctx, string(hello.Credentials), nil
-				}
+				fewSessions(c)
+				c.Authenticate = byCredentials
 			},
 			attack: func(f *field) {
 				f.relay(func(id wire.SessionID) []wire.ClientHello {
@@ -138,8 +136,8 @@ func sieges() []siege {
 			},
 		},
 		{
-			name: "old connection's bytes", rate: reconnects, pace: perSecond + ", and 1 more", counter: "SessionsResumed",
-			conf: func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
+			name: "old connection's bytes", pace: perSecond + ", and 1 more", counter: "SessionsResumed",
+			conf: fewSessions,
 			attack: func(f *field) {
 				f.relay(func(id wire.SessionID) []wire.ClientHello {
 					return []wire.ClientHello{
@@ -150,8 +148,8 @@ func sieges() []siege {
 			},
 		},
 		{
-			name: "two connections, one session", rate: reconnects, pace: perSecond + ", and 2 more", counter: "StaleEpochs",
-			conf: func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
+			name: "two connections, one session", pace: perSecond + ", and 2 more", counter: "StaleEpochs",
+			conf: fewSessions,
 			attack: func(f *field) {
 				f.relay(func(id wire.SessionID) []wire.ClientHello {
 					return []wire.ClientHello{
@@ -163,13 +161,13 @@ func sieges() []siege {
 			},
 		},
 		{
-			name: "ping flood", rate: reconnects, pace: perSecond + ", 1001 pings", counter: "Floods",
+			name: "ping flood", pace: perSecond + ", 1001 pings", counter: "Floods",
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat([]byte{wire.Ping}, 1001)...))
 			},
 		},
 		{
-			name: "cancel flood", rate: reconnects, pace: perSecond + ", 1001 cancels", counter: "Floods",
+			name: "cancel flood", pace: perSecond + ", 1001 cancels", counter: "Floods",
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCancel, 0, 3, nil), 1001)...))
 			},
@@ -190,7 +188,7 @@ func sieges() []siege {
 			attack: deaf,
 		},
 		{
-			name: "many large commands", rate: reconnects, pace: perSecond + ", 4 MiB announced", counter: "NoMemory",
+			name: "many large commands", pace: perSecond + ", 4 MiB announced", counter: "NoMemory",
 			conf: func(c *server.Conf[*world]) { c.MaxConnBytes = 1 << 20 },
 			attack: func(f *field) {
 				f.raids(append(greeting(wire.ClientHello{}), announcement(4<<20)...))
@@ -199,7 +197,7 @@ func sieges() []siege {
 		{
 			name: "decompression bomb", rate: 5, pace: "5 bombs of 4 MiB a second", counter: "BadBodies",
 			conf:   func(c *server.Conf[*world]) { c.Compressions = []transport.Compression{flate.New(0)} },
-			attack: func(f *field) { bombs(f, 5) },
+			attack: bombs,
 		},
 		{
 			name: "deeply nested body", rate: 200, pace: "200 a second, 60 KiB", counter: "BadBodies",
@@ -211,8 +209,8 @@ func sieges() []siege {
 			attack: panicking,
 		},
 		{
-			name: "session-table exhaustion", rate: reconnects, pace: "200 sessions a second", counter: "SessionsEvicted",
-			conf:   func(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second },
+			name: "session-table exhaustion", pace: "200 sessions a second", counter: "SessionsEvicted",
+			conf:   fewSessions,
 			attack: abandoned,
 		},
 	}
@@ -221,6 +219,9 @@ func sieges() []siege {
 	}
 	return all
 }
+
+// fewSessions lets a siege's sessions go soon after it.
+func fewSessions(c *server.Conf[*world]) { c.Sessions.Max, c.Sessions.Time = 16, time.Second }
 
 func greeting(h wire.ClientHello) []byte {
 	b, err := wire.AppendClientHello(nil, h)
@@ -338,23 +339,28 @@ func (f *field) one(hello wire.ClientHello, attack func(nc net.Conn)) {
 	}
 }
 
-// burst writes the same a thousand times a second, until the connection is cut.
-func (f *field) burst(nc net.Conn, each int, b []byte) {
+// burst writes so many times a second what say gives it, until the connection is cut.
+func (f *field) burst(nc net.Conn, each int, say func(n int) []byte) {
 	ticker := time.NewTicker(time.Second / time.Duration(each))
 	defer ticker.Stop()
-	for f.ctx.Err() == nil {
+	for n := 0; f.ctx.Err() == nil; n++ {
 		<-ticker.C
 		f.strikes.Add(1)
-		if _, err := nc.Write(b); err != nil {
+		if _, err := nc.Write(say(n)); err != nil {
 			return
 		}
 	}
 }
 
+// commands says, of a body, a command on each of a thousand slots in turn.
+func commands(flags wire.Flags, body []byte) (say func(n int) []byte) {
+	return func(n int) []byte { return frame(wire.KindCommand, flags, n%1000, body) }
+}
+
 // resets gives up commands that do not listen as soon as it has sent them.
 func resets(f *field) {
-	pair := append(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 100})), frame(wire.KindCancel, 0, 0, nil)...)
-	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 1000, bytes.Repeat(pair, 10)) })
+	pairs := bytes.Repeat(append(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 100})), frame(wire.KindCancel, 0, 0, nil)...), 10)
+	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 1000, func(int) []byte { return pairs }) })
 }
 
 // exhaustion fills connections with commands that do not end, and then sends one more.
@@ -402,50 +408,21 @@ func deaf(f *field) {
 	})
 }
 
-func bombs(f *field, each int) {
+func bombs(f *field) {
 	packed := zeros(5 << 20)
 	f.one(wire.ClientHello{Compressions: []uint64{flate.ID}}, func(nc net.Conn) {
-		slot := 0
-		ticker := time.NewTicker(time.Second / time.Duration(each))
-		defer ticker.Stop()
-		for f.ctx.Err() == nil {
-			slot = (slot + 1) % 1000
-			f.strikes.Add(1)
-			if _, err := nc.Write(frame(wire.KindCommand, wire.FlagCompressed, slot, packed)); err != nil {
-				return
-			}
-			<-ticker.C
-		}
+		f.burst(nc, 5, commands(wire.FlagCompressed, packed))
 	})
 }
 
 func nestedBodies(f *field) {
 	body := appendCommand(nil, command{Op: nested, Body: bytes.Repeat([]byte("["), 60<<10)})
-	f.one(wire.ClientHello{}, func(nc net.Conn) {
-		ticker := time.NewTicker(time.Second / 200)
-		defer ticker.Stop()
-		for n := 0; f.ctx.Err() == nil; n++ {
-			<-ticker.C
-			f.strikes.Add(1)
-			if _, err := nc.Write(frame(wire.KindCommand, 0, n%1000, body)); err != nil {
-				return
-			}
-		}
-	})
+	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 200, commands(0, body)) })
 }
 
 func panicking(f *field) {
-	f.one(wire.ClientHello{}, func(nc net.Conn) {
-		ticker := time.NewTicker(time.Millisecond)
-		defer ticker.Stop()
-		for n := 0; f.ctx.Err() == nil; n++ {
-			<-ticker.C
-			f.strikes.Add(1)
-			if _, err := nc.Write(frame(wire.KindCommand, 0, n%1000, appendCommand(nil, command{Op: explode}))); err != nil {
-				return
-			}
-		}
-	})
+	body := appendCommand(nil, command{Op: explode})
+	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 1000, commands(0, body)) })
 }
 
 // abandoned opens sessions, and leaves them.

@@ -40,7 +40,7 @@ const (
 // siege is an attack over sockets.
 type siege struct {
 	name    string
-	rate    int    // how often it strikes, a second
+	rate    int    // how often it strikes, a second; 0: reconnects
 	pace    string // in words
 	conf    func(*server.Conf[*world])
 	beside  func(t *testing.T) (undo func()) // what else there is during the attack; nil: nothing
@@ -99,7 +99,7 @@ func keep(t *testing.T, length time.Duration) {
 		if m.slower > mostP99 {
 			broken = append(broken, fmt.Sprintf("%s: the p99 of honest clients is %.1f times as long", s.name, m.slower))
 		}
-		if m.struck < leastPace*float64(s.rate) {
+		if m.struck < leastPace*float64(cmp.Or(s.rate, reconnects)) {
 			broken = append(broken, fmt.Sprintf("%s: the attacker struck %.0f times a second only", s.name, m.struck))
 		}
 	}

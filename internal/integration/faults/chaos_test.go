@@ -41,7 +41,7 @@ func TestChaos(t *testing.T) {
 	var again atomic.Uint64 // the seed that has failed first
 	defer func() {
 		if seed := again.Load(); seed > 0 {
-			rerun(t, seed)
+			rerun(t, seed, func() bool { return len(runProgram(t, seed).faults) > 0 })
 		}
 	}()
 	first, count := uint64(time.Now().UnixNano())>>16, int(number("SEEDS", 40))
@@ -77,11 +77,11 @@ func TestChaos(t *testing.T) {
 }
 
 // rerun tells how often a seed that has failed does so.
-func rerun(t *testing.T, seed uint64) {
+func rerun(t *testing.T, seed uint64, fails func() bool) {
 	const times = 100
 	failed := 0
 	for range times {
-		if len(runProgram(t, seed).faults) > 0 {
+		if fails() {
 			failed++
 		}
 	}
