@@ -203,6 +203,7 @@ func (s *slot[T]) begin() base.Seq {
 func (c *Client[T]) checkSize(l *link[T], cmd base.Cmd[T]) (size int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
+			c.counters.panics.Add(1)
 			err = &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec's Size panicked: %v", v)}
 		}
 	}()
@@ -223,6 +224,7 @@ func tooLarge(size, limit int) error {
 func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
+			c.counters.panics.Add(1)
 			err = &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
 		}
 	}()

@@ -38,6 +38,7 @@ type Client[T any] struct {
 	wheel     *wheel.Wheel
 	clock     clock
 	memory    memory // of results
+	counters  counters
 
 	_       [64]byte // what changes with each command is in a cache line of its own
 	lastSeq atomic.Int64
@@ -135,6 +136,7 @@ func NewReconnect[T any](ctx context.Context, codec Codec[T], dial Dialer, conf 
 
 // reportAttempt reports a failed attempt to connect.
 func (c *Client[T]) reportAttempt(a delegate.Attempt) {
+	c.counters.failedAttempts.Add(1)
 	c.report(StateChange{State: Connecting, Err: a.Err, Attempt: a.Number, RetryIn: a.RetryIn})
 }
 

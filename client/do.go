@@ -28,10 +28,19 @@ func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error
 	}
 }
 
-// again tells whether a command of which no result was taken can be sent once more,
-// and readies its call for that: its link has ended before it was written, or its
-// server was draining; or the command does no harm if it runs twice.
+// again tells whether a command of which no result was taken is sent once more, and
+// readies its call for that.
 func (c *Client[T]) again(l *link[T], k *call[T], err error) bool {
+	may := c.mayGoAgain(l, k, err)
+	if may {
+		c.counters.sentAgain.Add(1)
+	}
+	return may
+}
+
+// mayGoAgain is true where the link has ended before the command was written, or its
+// server was draining; or the command does no harm if it runs twice.
+func (c *Client[T]) mayGoAgain(l *link[T], k *call[T], err error) bool {
 	var e *base.Error
 	if l.end() == nil || !c.goesOn() || !errors.As(err, &e) {
 		return false

@@ -15,6 +15,7 @@ func (l *link[T]) run() {
 	for {
 		conn := l.conn.Load()
 		reason = l.read(conn)
+		l.client.counters.lost(reason)
 		if l.stopKeepalive != nil {
 			l.stopKeepalive() // its timer would hold the connection's buffers
 		}
@@ -31,6 +32,9 @@ func (l *link[T]) run() {
 		next, err := l.resume(reason)
 		if err != nil {
 			reason = err
+			if errors.Is(err, base.ErrSessionLost) && !l.isIdle() {
+				l.client.counters.sessionsLost.Add(1)
+			}
 			break
 		}
 		if reason = l.attach(next); reason != nil {

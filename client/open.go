@@ -113,6 +113,7 @@ func (x *exchange[T]) onPresent(send func(t *try[T]) error) error {
 func (x *exchange[T]) encode(t *try[T], input any) (m *transport.Message, err error) {
 	defer func() {
 		if v := recover(); v != nil {
+			x.client.counters.panics.Add(1)
 			err = x.failed(base.ErrPanic, fmt.Sprintf("the codec panicked: %v", v), nil)
 		}
 	}()

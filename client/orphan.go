@@ -84,6 +84,7 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 // tellResult tells the callback of one result.
 func (c *Client[T]) tellResult(o orphan[T], a apart, compressed bool) {
 	if a.err != nil {
+		c.counters.refused(a.err)
 		return
 	}
 	var body transport.Body
@@ -97,6 +98,7 @@ func (c *Client[T]) tellResult(o orphan[T], a apart, compressed bool) {
 	if compressed {
 		plain, err := o.link.decompress(body.Bytes())
 		if err != nil {
+			c.counters.refused(err)
 			c.conf.Logger.Warn("a result that nobody waits for can't be decompressed", "seq", o.seq, "error", err)
 			return
 		}
@@ -105,6 +107,7 @@ func (c *Client[T]) tellResult(o orphan[T], a apart, compressed bool) {
 	if result == nil {
 		var err error
 		if result, err = c.decode(o.cmd, &body); err != nil {
+			c.counters.badResults.Add(1)
 			c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
 			return
 		}

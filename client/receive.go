@@ -202,6 +202,7 @@ func (l *link[T]) failure(conn *transport.Conn, m *transport.Message) error {
 // passed on or dropped; a server that goes on is given up.
 func (l *link[T]) stray(m *transport.Message) error {
 	l.strays++
+	l.client.counters.strays.Add(1)
 	if l.strays > maxStrays {
 		return transport.BrokenRule("more than %d results and failures came for no open command", maxStrays)
 	}

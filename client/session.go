@@ -250,6 +250,7 @@ func (s *slot[T]) sendAgain(conn *transport.Conn) error {
 		s.mu.Unlock()
 		return err
 	}
+	s.link.client.counters.sentAgain.Add(1)
 	s.standing = known
 	if s.inputs != nil {
 		s.inputs.restart()

@@ -208,7 +208,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		return nil, false, nil, false
 	}
 	it := s.out.items[s.next]
-	small := s.out.bytes[s.from:it.end]
+	c, small := s.link.client, s.out.bytes[s.from:it.end]
 	s.next, s.from, s.holding, s.size = s.next+1, int(it.end), 0, 0
 	var owned []byte
 	if it.apart == 0 {
@@ -218,7 +218,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		s.holding = a.held
 		switch {
 		case a.err != nil:
-			return nil, it.last, s.named(a.err), true
+			return nil, it.last, s.named(c.counters.refused(a.err)), true
 		case a.value != nil:
 			return a.value, it.last, nil, true
 		case a.pieces != nil:
@@ -232,18 +232,18 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	if it.compressed {
 		plain, tooLong := s.link.decompress(s.body.Bytes())
 		if tooLong != nil {
-			return nil, it.last, s.named(tooLong), true
+			return nil, it.last, s.named(c.counters.refused(tooLong)), true
 		}
 		s.body.Replace(plain)
 		s.size = len(plain)
 	}
-	result, err = s.link.client.decode(s.cmd, &s.body)
+	result, err = c.decode(s.cmd, &s.body)
 	s.body.Release() // it is not the codec's any more
 	if owned != nil {
-		s.link.client.memory.pool.Put(owned)
+		c.memory.pool.Put(owned)
 	}
 	if err != nil {
-		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
+		err = c.counters.refused(s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err))
 	}
 	return result, it.last, err, true
 }

@@ -63,6 +63,7 @@ func (c *Client[T]) tellState(change StateChange) {
 func (c *Client[T]) guard(name string, call func()) {
 	defer func() {
 		if v := recover(); v != nil {
+			c.counters.panics.Add(1)
 			c.conf.Logger.Error(name+" panicked", "value", v)
 		}
 	}()

@@ -60,6 +60,9 @@ func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 		return told{}
 	}
 	x.ended, x.rejected = true, failure.Outcome == base.Rejected
+	if failure.Code == base.ErrDeadline {
+		x.session.handler.Counters.Deadlines.Add(1)
+	}
 	x.endInputs()
 	x.signal()
 	if x.session.named {

@@ -31,7 +31,8 @@ type Stats struct {
 	Shed            uint64 // commands that were refused because too many ran, or had for too long
 	NoMemory        uint64 // commands and inputs for which there was no memory
 	BadBodies       uint64 // commands whose body was too large, compressed or not, or refused by the codec
-	Panics          uint64
+	Panics          uint64 // in commands and codecs
+	Deadlines       uint64 // commands that ended because their time was over
 	Floods          uint64 // connections that ended for pings, cancels, credits or inputs for nothing
 	Breaches        uint64 // connections that ended because their client broke another rule
 	SlowReaders     uint64 // connections of clients that did not read
@@ -64,7 +65,7 @@ func (t typed[T]) stats() Stats {
 	c := &t.h.Counters
 	s := Stats{
 		Running: t.h.Running(), Queued: t.h.Queued(), Bytes: t.h.Bytes(), KeptBytes: t.h.KeptBytes(),
-		Shed: c.Shed.Load(), NoMemory: c.NoMemory.Load(), BadBodies: c.BadBodies.Load(), Panics: c.Panics.Load(),
+		Shed: c.Shed.Load(), NoMemory: c.NoMemory.Load(), BadBodies: c.BadBodies.Load(), Panics: c.Panics.Load(), Deadlines: c.Deadlines.Load(),
 		Floods: c.Floods.Load(), Breaches: c.Breaches.Load(), SlowReaders: c.SlowReaders.Load(), Idle: c.Idle.Load(),
 		SessionsOpened: c.SessionsOpened.Load(), SessionsResumed: c.SessionsResumed.Load(),
 		SessionsExpired: c.SessionsExpired.Load(), SessionsEvicted: c.SessionsEvicted.Load(),

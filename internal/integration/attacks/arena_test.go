@@ -77,6 +77,7 @@ type arena struct {
 	seen       map[side][]error
 	violations []violation
 	neighbours []*neighbour
+	clients    []*client.Client[*world] // that the attack has made
 }
 
 // run mounts the attack, and returns what went wrong.
@@ -122,7 +123,7 @@ func (a *arena) run() {
 	}
 	time.Sleep(settleTime)
 	goroutines, heap := countGoroutines(), heapInUse()
-	before := stats(a.judged)
+	before := a.stats()
 
 	a.row.attack(a)
 	if a.halfway != 1 {
@@ -172,12 +173,12 @@ func (a *arena) clean() {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.after, a.seen = nil, map[side][]error{}
+	a.after, a.seen, a.clients = nil, map[side][]error{}, nil
 }
 
 // judge holds what has happened against the row.
 func (a *arena) judge(before map[string]uint64) {
-	now := stats(a.judged)
+	now := a.stats()
 	for _, counter := range a.row.counters {
 		if now[counter] <= before[counter] {
 			a.miss("%s did not count", counter)
@@ -218,19 +219,49 @@ func few(errs []error) (texts []string) {
 // stats are the numbers of a server's Stats, by their names.
 func stats(s *server.Server) map[string]uint64 {
 	numbers := map[string]uint64{}
-	v := reflect.ValueOf(s.Stats())
+	addFields(numbers, "", s.Stats())
+	return numbers
+}
+
+// addFields adds the fields of some Stats to numbers, by their names.
+func addFields(numbers map[string]uint64, prefix string, stats any) {
+	v := reflect.ValueOf(stats)
 	for i := range v.NumField() {
 		if f := v.Field(i); f.CanUint() {
-			numbers[v.Type().Field(i).Name] = f.Uint()
+			numbers[prefix+v.Type().Field(i).Name] += f.Uint()
 		} else {
-			numbers[v.Type().Field(i).Name] = uint64(f.Int())
+			numbers[prefix+v.Type().Field(i).Name] += uint64(f.Int())
 		}
+	}
+}
+
+// ofClients is before the names of what is counted at the clients.
+const ofClients = "client.Stats."
+
+// stats are the numbers of the server that is judged, and, together, of all clients that the
+// attack has made.
+func (a *arena) stats() map[string]uint64 {
+	numbers := stats(a.judged)
+	a.mu.Lock()
+	clients := slices.Clone(a.clients)
+	a.mu.Unlock()
+	for _, c := range clients {
+		addFields(numbers, ofClients, c.Stats())
 	}
 	return numbers
 }
 
-// stat is one of them.
+// stat is one of the server's.
 func (a *arena) stat(name string) uint64 { return stats(a.judged)[name] }
+
+// made notes that the attack has made a client, or why it has not. The caller closes it.
+func (a *arena) made(c *client.Client[*world], err error) {
+	if a.saw(atClient, err); err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.clients = append(a.clients, c)
+	}
+}
 
 // fail notes what must not be.
 func (a *arena) fail(format string, args ...any) {
@@ -349,7 +380,7 @@ func (a *arena) connect(conf client.Conf) (*client.Client[*world], error) {
 	}
 	conf.Logger = quiet
 	c, err := client.New(context.Background(), clientCodec{}, nc, conf)
-	a.saw(atClient, err)
+	a.made(c, err)
 	if err == nil {
 		a.atEnd(func() { c.Close() })
 	}
@@ -364,7 +395,7 @@ func (a *arena) reconnecting(dial client.Dialer, conf client.Conf) (*client.Clie
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := client.NewReconnect(ctx, clientCodec{}, dial, conf)
-	a.saw(atClient, err)
+	a.made(c, err)
 	if err == nil {
 		a.atEnd(func() { c.Close() })
 	}

@@ -53,18 +53,21 @@ func streams() []row {
 				l.server.TLSConfig = serverTLS()
 				l.client.KeepaliveTime, l.client.KeepaliveIntvl = 10*time.Millisecond, 10*time.Millisecond
 			},
-			lift:   func(l *limits) { l.server.TLSConfig = nil },
-			attack: flippedUnderTLS,
-			sees:   []sight{{atClient, base.ErrConnLost, base.Unknown}},
-			note:   "each flip is found",
+			lift:     func(l *limits) { l.server.TLSConfig = nil },
+			attack:   flippedUnderTLS,
+			counters: []string{"client.Stats.LostConnections"},
+			sees:     []sight{{atClient, base.ErrConnLost, base.Unknown}},
+			note:     "each flip is found",
 		},
 		{
 			name: "partial writes", limit: "what the network has taken of a frame",
-			why:    "the network decides: of a frame that it has taken whole nothing is known",
-			attack: partialWrites,
-			sees:   []sight{{atClient, base.ErrConnLost, base.NotSent}},
-			note:   "short reads and deliveries: nothing",
-			also:   []string{"TestChaos"},
+			why:      "the network decides: of a frame that it has taken whole nothing is known",
+			attack:   partialWrites,
+			counters: []string{"client.Stats.LostConnections"},
+			anyway:   []any{"client.Stats.LostConnections"},
+			sees:     []sight{{atClient, base.ErrConnLost, base.NotSent}},
+			note:     "short reads and deliveries: nothing",
+			also:     []string{"TestChaos"},
 		},
 	}
 }
@@ -107,7 +110,7 @@ func (a *arena) quick(n *links, conf client.Conf) (*client.Client[*world], error
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := client.NewReconnect(ctx, clientCodec{}, n.dial, conf)
-	a.saw(atClient, err)
+	a.made(c, err)
 	return c, err
 }
 

@@ -63,10 +63,7 @@ func TestTheDocument(t *testing.T) {
 
 // document is the row as a line of the table.
 func (r row) document(names map[error]string) string {
-	counters := "none"
-	if len(r.counters) > 0 {
-		counters = "`" + strings.Join(r.counters, "`, `") + "`"
-	}
+	counters := "`" + strings.Join(r.counters, "`, `") + "`"
 	var sees []string
 	for _, s := range r.sees {
 		text := fmt.Sprintf("%s: `%s`", s.who, names[s.err])

@@ -33,7 +33,7 @@ func (a *arena) foe(script func(*foe)) net.Conn {
 func (a *arena) over(nc net.Conn, conf client.Conf) (*client.Client[*world], error) {
 	conf.Logger = quiet
 	c, err := client.New(context.Background(), clientCodec{}, nc, conf)
-	a.saw(atClient, err)
+	a.made(c, err)
 	if err == nil {
 		a.atEnd(func() { c.Close() })
 	}

@@ -132,10 +132,11 @@ func hellos() []row {
 		},
 		{
 			name: "a server that stalls its hello", limit: "`client.Conf.SysDataReceiveTimeout`, 10 s",
-			conf:   func(l *limits) { l.client.SysDataReceiveTimeout = 50 * time.Millisecond },
-			lift:   func(l *limits) { l.client.SysDataReceiveTimeout = time.Hour },
-			attack: serverStalls,
-			sees:   []sight{{atClient, base.ErrHello, base.NotSent}},
+			conf:     func(l *limits) { l.client.SysDataReceiveTimeout = 50 * time.Millisecond },
+			lift:     func(l *limits) { l.client.SysDataReceiveTimeout = time.Hour },
+			attack:   serverStalls,
+			counters: []string{"client.Stats.FailedAttempts"},
+			sees:     []sight{{atState, base.ErrHello, base.NotSent}, {atClient, base.ErrHello, base.NotSent}},
 		},
 	}
 }
@@ -359,12 +360,25 @@ func wrongCredentials(a *arena) {
 	a.connect(conf)
 }
 
+// serverStalls is a server that answers a client's first hello, and no other.
 func serverStalls(a *arena) {
+	dials := 0
+	dial := func(context.Context) (net.Conn, error) {
+		dials++
+		answers := dials == 1
+		return a.foe(func(f *foe) {
+			if !answers {
+				f.hearHello()
+				f.rest()
+				return
+			}
+			f.hello(wire.ServerHello{})
+			f.nc.Close()
+		}), nil
+	}
+	a.reconnecting(dial, a.limits.client)
 	connected := make(chan struct{})
-	nc := a.foe(func(f *foe) {
-		f.hearHello()
-		f.rest()
-	})
+	nc := must(dial(a.t.Context()))
 	go func() {
 		a.over(nc, a.limits.client)
 		close(connected)

@@ -37,8 +37,8 @@ type row struct {
 	why  string
 	// attack mounts it, and returns when it has had its effect, or patience is over.
 	attack func(*arena)
-	// counters are the fields of server.Stats that must rise; none: there is nothing
-	// to count at the server.
+	// counters are the fields of server.Stats that must rise, and of client.Stats, of the
+	// clients that the attack has made.
 	counters []string
 	// anyway are the counters that count, and the errors that are seen, whether the limit
 	// is lifted or not.
@@ -117,7 +117,6 @@ func TestDrainDuring(t *testing.T) {
 // TestRows checks the table itself.
 func TestRows(t *testing.T) {
 	names := map[string]bool{}
-	stats := reflect.TypeFor[server.Stats]()
 	for _, r := range rows() {
 		if names[r.name] {
 			t.Errorf("%s stands twice", r.name)
@@ -126,12 +125,17 @@ func TestRows(t *testing.T) {
 		if (r.lift == nil) == (r.why == "") {
 			t.Errorf("%s: either its limit is lifted, or it says why that can't be", r.name)
 		}
-		if len(r.counters)+len(r.sees) == 0 || len(r.sees) == 0 && r.note == "" {
+		if len(r.counters) == 0 || len(r.sees) == 0 && r.note == "" {
 			t.Errorf("%s: nothing is counted, or nobody sees anything", r.name)
 		}
 		for _, counter := range r.counters {
-			if _, has := stats.FieldByName(counter); !has {
-				t.Errorf("%s: server.Stats has no %s", r.name, counter)
+			of := reflect.TypeFor[server.Stats]()
+			name, ofClient := strings.CutPrefix(counter, ofClients)
+			if ofClient {
+				of = reflect.TypeFor[client.Stats]()
+			}
+			if _, has := of.FieldByName(name); !has {
+				t.Errorf("%s: %v has no %s", r.name, of, name)
 			}
 		}
 	}
