@@ -52,6 +52,7 @@ type watchedClient struct {
 // Connections is what a Page needs of a client. *client.Client is one.
 type Connections interface {
 	State() client.State
+	Stats() client.Stats
 	Err() error
 	Connections() []client.ConnInfo
 }
@@ -74,7 +75,7 @@ func (p *Page) WatchServer(name string, s *server.Server) (stop func()) {
 	return func() { forget(p, &p.servers, w) }
 }
 
-// WatchClient has the page show the client's state and connections, under a name, until
+// WatchClient has the page show the client's state, connections and counters, under a name, until
 // stop is called. Its commands are seen by [Client].
 func (p *Page) WatchClient(name string, c Connections) (stop func()) {
 	w := &watchedClient{cut(name), c}
@@ -131,7 +132,7 @@ func (w *watchedServer) info() ServerInfo {
 }
 
 func (w *watchedClient) info() ClientInfo {
-	info := ClientInfo{Name: w.name, State: w.client.State().String(), Connections: []ConnInfo{}}
+	info := ClientInfo{Name: w.name, State: w.client.State().String(), Stats: w.client.Stats(), Connections: []ConnInfo{}}
 	if err := w.client.Err(); err != nil {
 		info.Error = cut(textOf(err))
 	}

@@ -177,7 +177,7 @@ func TestTheNamesInTheJSON(t *testing.T) {
 	names := strings.Join(regexp.MustCompile(`"[a-z0-9_]+":`).FindAllString(string(b), -1), "")
 	const want = `"version":"time":"since":` +
 		`"servers":"name":"stats":"connections":"remote":"since":"principal":"session":"in_flight":"received_bytes":"held_bytes":"leaving":` +
-		`"clients":"name":"state":"error":"connections":` +
+		`"clients":"name":"state":"error":"stats":"connections":` +
 		`"commands":"name":"side":"in_flight":"succeeded":"failed":"per_second":"failed_per_second":` +
 		`"latency":"p50_ns":"p90_ns":"p99_ns":"p999_ns":"max_ns":"buckets":"below_ns":"count":` +
 		`"failures":"time":"text":"code":"outcome":"remote":"seq":` +

@@ -3,6 +3,7 @@ package debug
 import (
 	"time"
 
+	"github.com/cmdstream/cmdstream/client"
 	"github.com/cmdstream/cmdstream/server"
 )
 
@@ -49,6 +50,8 @@ type ClientInfo struct {
 	State string `json:"state"`
 	// Error is why it is closed; "" while it is not.
 	Error string `json:"error,omitempty"`
+	// Stats has the names of its fields as keys.
+	Stats client.Stats `json:"stats"`
 	// Connections are those that are up, [MaxConnections] at most.
 	Connections []ConnInfo `json:"connections"`
 }

@@ -70,6 +70,9 @@ func TestServersAndClientsAreWatched(t *testing.T) {
 		if conns[0].Session == conns[1].Session || conns[1].Since.Sub(conns[0].Since) != time.Minute {
 			t.Errorf("the connections are %+v", conns)
 		}
+		if got.Clients[0].Stats != (client.Stats{InFlight: 1}) {
+			t.Errorf("the client has counted %+v", got.Clients[0].Stats)
+		}
 		if got.Clients[0].Name != "ann" || got.Clients[0].State != "connected" || got.Clients[0].Error != "" {
 			t.Errorf("the client is %+v", got.Clients[0])
 		}
@@ -96,6 +99,7 @@ func TestServersAndClientsAreWatched(t *testing.T) {
 type many struct{ client.ConnInfo }
 
 func (many) State() client.State { return client.Connecting }
+func (many) Stats() client.Stats { return client.Stats{} }
 func (many) Err() error          { return errLost }
 func (m many) Connections() (all []client.ConnInfo) {
 	for range 10 * debug.MaxConnections {
