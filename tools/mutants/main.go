@@ -7,8 +7,9 @@
 // First the suites must pass without any fault. Then, for each fault, it prints the test
 // that has noticed it first. The suites of cuts and of random programs, which know
 // nothing but effects and outcomes, are asked first, and the others only if these find
-// nothing. It exits with 1 if a fault survives, or if fewer than ten are found by the
-// first two.
+// nothing. Then it lifts limits, one by one, that no Conf lifts: the row of TestAttacks
+// that is about it must notice, which is asked alone. It exits with 1 if a fault survives, or
+// if fewer than ten are found by the first two suites.
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +34,12 @@ type mutant struct {
 	file string
 	old  string
 	new  string
+}
+
+// A job is a mutant, and the suites that are asked.
+type job struct {
+	mutant
+	suites []suite
 }
 
 // A suite is what go test is asked for.
@@ -47,6 +55,9 @@ var suites = []suite{
 	{"chaos", "Chaos|Histories", []string{"./internal/integration/faults"}, 4 * time.Minute},
 	{"units", ".", []string{"./wire", "./transport", "./delegate", "./handler", "./client", "./server", "./cmdstreamtest", "./codec", "./group", "."}, 4 * time.Minute},
 }
+
+// attacks is asked alone where a limit is lifted.
+var attacks = suite{"attacks", "^TestAttacks$", []string{"./internal/integration/attacks"}, 4 * time.Minute}
 
 // enough is how many faults the first two suites have to find.
 const enough = 10
@@ -74,12 +85,22 @@ func main() {
 	}
 }
 
-func choose(pattern string) (chosen []mutant, err error) {
+func choose(pattern string) (chosen []job, err error) {
 	matches, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, err
 	}
+	var all []job
 	for _, m := range mutants {
+		all = append(all, job{m, suites})
+	}
+	for _, m := range lifts {
+		row := attacks
+		row.tests += "/^" + regexp.QuoteMeta(strings.ReplaceAll(m.name, " ", "_")) + "$"
+		m.name = "lifted: " + m.name
+		all = append(all, job{m, []suite{row}})
+	}
+	for _, m := range all {
 		text, err := os.ReadFile(m.file)
 		if err != nil {
 			return nil, err
@@ -95,7 +116,7 @@ func choose(pattern string) (chosen []mutant, err error) {
 }
 
 // all tries the faults, and tells whether each was noticed.
-func all(ctx context.Context, chosen []mutant, workers int, complete bool) bool {
+func all(ctx context.Context, chosen []job, workers int, complete bool) bool {
 	begin := time.Now()
 	places := make(chan string, workers) // copies of the repository
 	for range workers {
@@ -112,7 +133,7 @@ func all(ctx context.Context, chosen []mutant, workers int, complete bool) bool 
 	}
 	control := <-places
 	fmt.Println("without a fault all must pass")
-	if v := ask(ctx, control); v.suite != "" || v.err != nil {
+	if v := ask(ctx, control, append(slices.Clone(suites), attacks)); v.suite != "" || v.err != nil {
 		fmt.Printf("        %s: %s %v\n%s", v.suite, v.test, v.err, v.out)
 		return false
 	}
@@ -139,7 +160,7 @@ func all(ctx context.Context, chosen []mutant, workers int, complete bool) bool 
 				survived++
 				fmt.Printf("%2d/%d  SURVIVED  %s\n", tried, len(chosen), m.name)
 			default:
-				if v.suite != suites[len(suites)-1].name {
+				if v.suite == suites[0].name || v.suite == suites[1].name {
 					early++
 				}
 				fmt.Printf("%2d/%d  %-8s  %-64s %s (%.0f s)\n", tried, len(chosen), v.suite, m.name, v.test, v.took.Seconds())
@@ -161,7 +182,7 @@ type verdict struct {
 }
 
 // try plants a fault in a copy and has the suites look for it.
-func try(ctx context.Context, m mutant, dir string) verdict {
+func try(ctx context.Context, m job, dir string) verdict {
 	name := filepath.Join(dir, m.file)
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -171,12 +192,12 @@ func try(ctx context.Context, m mutant, dir string) verdict {
 	if err := os.WriteFile(name, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o644); err != nil {
 		return verdict{err: err}
 	}
-	return ask(ctx, dir)
+	return ask(ctx, dir, m.suites)
 }
 
 // ask runs the suites in a copy until one fails. One that fails and does not say which
 // test it was has found nothing.
-func ask(ctx context.Context, dir string) verdict {
+func ask(ctx context.Context, dir string, suites []suite) verdict {
 	begin := time.Now()
 	for _, s := range suites {
 		if out, err := goTest(ctx, dir, s, "^$"); err != nil {

@@ -5,6 +5,9 @@
 package attacks
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -31,7 +34,8 @@ type row struct {
 	limit string
 	// conf sets the limits, so low that the attack is short. lift raises them again.
 	// Without lift the attack, when it is told that it is lifted, keeps within the
-	// rule: then nobody may be cut, and nothing counted. why says why no Conf will do.
+	// rule: then nobody may be cut, and nothing counted. why says why no Conf will do;
+	// make mutants lifts those limits in the code.
 	conf func(*limits)
 	lift func(*limits)
 	why  string
@@ -117,6 +121,10 @@ func TestDrainDuring(t *testing.T) {
 // TestRows checks the table itself.
 func TestRows(t *testing.T) {
 	names := map[string]bool{}
+	lifts, err := os.ReadFile(filepath.Join(repository, "tools/mutants/lifts.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range rows() {
 		if names[r.name] {
 			t.Errorf("%s stands twice", r.name)
@@ -124,6 +132,9 @@ func TestRows(t *testing.T) {
 		names[r.name] = true
 		if (r.lift == nil) == (r.why == "") {
 			t.Errorf("%s: either its limit is lifted, or it says why that can't be", r.name)
+		}
+		if inCode := strings.Contains(string(lifts), fmt.Sprintf("\t%q,", r.name)); inCode != (r.lift == nil) {
+			t.Errorf("%s: its limit is to be lifted by a Conf, or by tools/mutants/lifts.go", r.name)
 		}
 		if len(r.counters) == 0 || len(r.sees) == 0 && r.note == "" {
 			t.Errorf("%s: nothing is counted, or nobody sees anything", r.name)
