@@ -21,6 +21,19 @@ func (m *model) dials(s *state, server uint8) bool {
 	return m.say("the client dials server %d, connection %d: session %d, epoch %d", server+1, c.number, c.session, c.epoch)
 }
 
+// steals has another client, who has come to know the session's id, resume it.
+func (m *model) steals(s *state, server uint8) bool {
+	i := slices.IndexFunc(s.conns[:], func(c conn) bool { return c.number == 0 })
+	if s.thefts == 0 || s.epoch == 0 || i < 0 {
+		return false
+	}
+	s.thefts--
+	c := &s.conns[i]
+	*c = conn{number: uint8(i) + 1, server: server, session: s.session, epoch: s.epoch + 1, stolen: true, written: 1}
+	c.send(&c.up, message{kind: hello})
+	return m.say("A THIEF dials server %d, connection %d: session %d, epoch %d", server+1, c.number, c.session, c.epoch)
+}
+
 // begins sends the next command on the lowest free slot.
 func (m *model) begins(s *state, _ uint8) bool {
 	next := slices.IndexFunc(s.fates[1:len(m.programs)], func(f fate) bool { return f.outcome == waiting })
@@ -109,7 +122,9 @@ func (m *model) takesResult(s *state, i uint8) bool {
 	p := m.programs[x.command]
 	given := x.credit(p)
 	x.taken++
-	s.up(i, message{kind: credit, n: x.credit(p) - given})
+	if !m.lacks(k2) {
+		s.up(i, message{kind: credit, n: x.credit(p) - given})
+	}
 	return m.say("the user takes result %d of command %d", x.taken, x.command)
 }
 
@@ -129,7 +144,7 @@ func (m *model) givesUp(s *state, i uint8) bool {
 	if f.outcome = unknown; s.conn == 0 && !x.wrote && (!f.again || m.lacks(n10told)) {
 		f.outcome = notSent
 	}
-	if !m.sendsPiece(s, i) { // which says enough
+	if !m.sendsPiece(s, i) && !m.lacks(s2) { // which says enough
 		s.up(i, message{kind: cancel})
 	}
 	if m.lacks(s1) {
@@ -146,6 +161,11 @@ func (m *model) clientNotices(s *state, i uint8) bool {
 
 func (m *model) clientLeaves(s *state, c *conn) bool {
 	c.clientLeft = true
+	if c.stolen {
+		c.up.keep(c.written)
+		c.down.keep(0)
+		return m.say("the thief leaves connection %d", c.number)
+	}
 	if m.lacks(n5writer) && !c.serverLeft {
 		c.written = c.up.n // the writer goes on
 	}
@@ -165,6 +185,11 @@ func (m *model) clientReads(s *state, i uint8) bool {
 	c := &s.conns[i]
 	if c.down.n == 0 {
 		return false
+	}
+	if c.stolen {
+		x := c.down.pop()
+		m.judge(x.kind == stale || x.kind == lost, "a thief gets what is for another client")
+		return m.clientLeaves(s, c)
 	}
 	switch x := c.down.pop(); x.kind {
 	case ok:
@@ -255,7 +280,9 @@ func (m *model) hears(s *state, frame message) {
 		x.got++
 		f.got++
 		m.judge(frame.n == f.got, "command %d gets result %d as its %d.", x.command, frame.n, f.got)
-		m.judge(x.got <= x.credit(m.programs[x.command]), "command %d gets more results than it has credit for", x.command)
+		credit := x.credit(m.programs[x.command])
+		m.judge(x.got <= credit || m.lacks(k3), "the client ends the connection: command %d gets more results than it has credit for", x.command)
+		m.judge(x.got <= credit, "the client holds more results of command %d than it wants to", x.command)
 		if m.programs[x.command].large && !m.lacks(q2) {
 			s.up(frame.slot, message{kind: ack, n: x.got})
 		}

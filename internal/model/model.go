@@ -23,7 +23,7 @@ func newModel(x scenario, without *rule) *model {
 	reads := func(s *state, i uint8) bool { return m.serverReads(s, i, false) }
 	rejects := func(s *state, i uint8) bool { return s.rejections > 0 && m.serverReads(s, i, true) }
 	m.add(1, m.begins)
-	m.add(m.servers, m.dials)
+	m.add(m.servers, m.dials, m.steals)
 	m.add(slots, m.sendsAgain, m.sendsPiece, m.sendsInput, m.takesResult, m.givesUp)
 	m.add(conns, m.writes, m.clientNotices, m.serverNotices, m.clientReads, reads, rejects, m.cutsOff)
 	m.add(sessions*slots, m.sendsResult)
@@ -42,7 +42,7 @@ func (m *model) add(several uint8, steps ...func(s *state, i uint8) bool) {
 
 // lacks tells whether a rule is left out.
 func (m *model) lacks(r *rule) bool {
-	return m.without == r
+	return m.without == r || m.without != nil && m.without.besides == r
 }
 
 // say notes what happens, for a trace. It returns true.

@@ -7,15 +7,22 @@ type rule struct {
 	name     string
 	says     string // what is done without it
 	scenario string // that shows it
+	besides  *rule  // the peer keeps not to that one: this is what is checked then; nil: it keeps to all
 }
 
-// rules are those by which client and server go. Those that only bound what a broken
-// peer can do are not among them: here both keep to the rules, and only the network is
-// against them.
+// rules are those by which client and server go, and those by which one of them finds out that
+// the other does not. Not among them are rules of what is not here: of form (V, H, F, L1, Z), of
+// time (D, A1, A3, A4), of how much there may be (S5, S7, S8, C1 to C5, I1, I2, N9, Q5); nor those
+// by which a server notices a list or an ack that no client makes (L5, Q4).
 var rules []*rule
 
 func newRule(scenario, name, says string) *rule {
-	r := &rule{name: name, says: says, scenario: scenario}
+	return newCheck(nil, scenario, name, says)
+}
+
+// newCheck is a rule that is of use where the peer does not keep to another.
+func newCheck(besides *rule, scenario, name, says string) *rule {
+	r := &rule{name, says, scenario, besides}
 	rules = append(rules, r)
 	return r
 }
@@ -27,6 +34,7 @@ var (
 	n4       = newRule("commands", "N4", "the server answers while its old reader still has a frame in hand")
 	n5       = newRule("streams", "N5, the reader", "the client lists its slots while its old reader still has a frame in hand")
 	n5writer = newRule("servers", "N5, the writer", "the client takes for not sent what its old writer has in hand")
+	n6       = newRule("theft", "N6", "who knows a session's id resumes it")
 	n7       = newRule("commands", "N7", "a cut ends the session")
 	n8       = newRule("commands", "N8", "a session with a connection is given up")
 	n10      = newRule("again", "N10", "an idempotent command goes out again after results were taken")
@@ -46,18 +54,24 @@ var (
 	l9       = newRule("cancels", "L9, the cancel", "a cancel that came while there was no connection is forgotten")
 	l9inputs = newRule("inputs", "L9, inputs", "inputs go on without the answer")
 	q1       = newRule("streams", "Q1", "what was credited counts as acknowledged")
+	l6below  = newCheck(q1, "streams", "L6, besides Q1", "and who asks for what is not kept gets what is")
 	q2       = newRule("streams", "Q2", "a large result is not acknowledged")
 	q3       = newRule("streams", "Q3", "what is listed releases nothing of the command before")
 	s1       = newRule("cancels", "S1", "a canceled command's slot is free at once")
-	twice    = newRule("commands", "S2 and S3, besides N4", "and a slot takes a command that is open there, or was")
+	s2       = newCheck(s1, "cancels", "S2, besides S1", "which it does in silence, and a slot takes a second command while one is open")
+	s3       = newCheck(n4, "commands", "S3, besides N4", "and a slot takes a command that it had before")
 	s4       = newRule("pieces", "S4", "the first piece of a command does not count")
 	s6       = newRule("cancels", "S6", "a frame that crossed the end of its command ends the connection")
 	s6lock   = newRule("cancels", "S6, the slot's lock", "a cancel goes out although its slot is another command's by now")
 	c6       = newRule("pieces", "C6", "a command that its client gave up half-way is run")
 	c9       = newRule("pieces", "C9", "a slot is used again though its command's last piece was not sent")
 	c11      = newRule("pieces", "C11", "a piece outlives its connection")
+	k1       = newRule("streams", "K1", "a server sends results as they are made, without credit")
+	k2       = newRule("streams", "K2", "no credit is given back")
+	k3       = newCheck(k1, "streams", "K3, besides K1", "and the client takes them")
 	x1       = newRule("cancels", "X1", "a canceled command just stops")
 	i3       = newRule("inputs", "I3", "the end of the inputs does not count in a list")
+	i4       = newRule("inputs", "I4", "no credit for inputs is given")
 	i5       = newRule("inputs", "I5", "inputs are forgotten once they are sent")
 	a2       = newRule("commands", "A2", "nobody notices that a connection is dead")
 )
@@ -91,6 +105,7 @@ var scenarios = []scenario{
 	{"cancels", []program{endless, plain, plain}, 1, budget{cuts: 2, cancels: 1}},
 	{"servers", []program{plain, idempotent}, 2, budget{cuts: 2, cancels: 1}},
 	{"again", []program{again, plain}, 1, budget{cuts: 2, evictions: 1, restarts: 1}},
+	{"theft", []program{plain, stream}, 1, budget{cuts: 2, thefts: 1}},
 }
 
 // further are those of -full.

@@ -39,7 +39,7 @@ func (m *model) serverReads(s *state, i uint8, reject bool) bool {
 		m.say("command %d gets input %d", r.command, frame.n)
 		r.inputs++
 		m.judge(frame.n == r.inputs, "command %d gets input %d as its %d.", r.command, frame.n, r.inputs)
-		if frame.more {
+		if frame.more && !m.lacks(i4) {
 			m.tells(s, x, frame.slot, message{kind: credit, n: 1})
 		}
 	}
@@ -59,6 +59,10 @@ func (m *model) greets(s *state, c *conn) {
 		m.say("server %d does not hold session %d", c.server+1, c.session)
 		x.gone = x.gone || x.epoch > 0
 		c.send(&c.down, message{kind: lost})
+		return
+	case c.stolen && !m.lacks(n6):
+		m.say("server %d refuses the thief", c.server+1)
+		c.send(&c.down, message{kind: stale})
 		return
 	case c.epoch <= x.epoch && !m.lacks(n3):
 		m.say("server %d refuses the old epoch %d", c.server+1, c.epoch)
@@ -85,7 +89,7 @@ func (m *model) serverNotices(s *state, i uint8) bool {
 // serverLeaves joins the connection's reader; the session goes on without it.
 func (m *model) serverLeaves(s *state, c *conn) bool {
 	c.serverLeft = true
-	if joined := !m.lacks(n4) && !m.lacks(twice); joined || c.up.messages[0].kind == hello {
+	if !m.lacks(n4) || c.up.messages[0].kind == hello {
 		c.written = 0 // else the reader goes on
 	}
 	c.up.keep(c.written)
@@ -132,12 +136,15 @@ func (m *model) isListed(s *state, c *conn, x *session) {
 func (m *model) resumes(s *state, x *session, i uint8, listed item) item {
 	r := &x.records[i]
 	kept := listed.seq == r.seq && listed.seen >= r.released(m) && listed.seen <= r.sent
-	m.judge(kept, "a correct client is disconnected: results are asked for that are not kept")
+	m.judge(kept || m.lacks(l6below), "a correct client is disconnected: results are asked for that are not kept")
 	if !m.lacks(l7) {
 		r.credited = max(r.credited, listed.seen+listed.credit-1)
 	}
 	if m.lacks(l6) {
 		listed.seen = r.released(m)
+	}
+	if m.lacks(l6below) {
+		listed.seen = max(listed.seen, r.released(m))
 	}
 	r.acked = max(r.acked, listed.seen)
 	if listed.canceled && r.running {
@@ -194,8 +201,14 @@ func (m *model) takes(s *state, c *conn, r *record, frame message, reject bool) 
 	if !m.lacks(s4) || !frame.more {
 		c.lastRead = frame.seq
 	}
-	m.judge(!r.running || m.lacks(twice), "a correct client is disconnected: a command came on a slot where one is open")
-	m.judge(frame.seq > r.seq || m.lacks(twice), "a correct client is disconnected: a command came twice, or late")
+	if r.running && m.lacks(s3) { // which S2 finds
+		s.sessions[c.session-1] = session{gone: true}
+		m.serverLeaves(s, c)
+		return
+	}
+	m.judge(!r.running || m.lacks(s2), "a correct client is disconnected: a command came on a slot where one is open")
+	m.judge(!r.running, "commands %d and %d are open on one slot: one gets the results of the other", r.command, frame.command)
+	m.judge(frame.seq > r.seq || m.lacks(s3), "a correct client is disconnected: a command came twice, or late")
 	switch {
 	case reject:
 		s.rejections--
@@ -264,7 +277,7 @@ func (m *model) sendsResult(s *state, n uint8) bool {
 		return false
 	}
 	p := &m.programs[r.command]
-	if r.sent >= min(1+r.credited, p.results) || p.inputs > 0 && r.inputs <= p.inputs {
+	if r.sent >= p.results || r.sent > r.credited && !m.lacks(k1) || p.inputs > 0 && r.inputs <= p.inputs {
 		return false
 	}
 	r.sent++

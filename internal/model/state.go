@@ -38,7 +38,7 @@ const (
 	hello   kind = iota // up; what it says stands in the connection
 	ok                  // down, as are the next two: answers to a hello
 	lost                // the server does not hold the session
-	stale               // the session has a newer connection
+	stale               // the session has a newer connection, or is another client's
 	list                // up; it stands in the connection
 	answer              // down; likewise
 	command             // up
@@ -94,6 +94,7 @@ type conn struct {
 	server, session, epoch uint8
 	cut                    bool // what is sent from now on is lost, and any tail of what is on its way may be
 	clientLeft, serverLeft bool
+	stolen                 bool // its client is another one, who has the session's id
 	up, down               queue
 	written                uint8 // how many messages in up have left the client
 	lastUp, lastRead       uint8 // Seq of the command before, at the client and at the server
@@ -184,5 +185,5 @@ type state struct {
 
 // A budget is what the adversary may still do. Whatever takes of it is the adversary's.
 type budget struct {
-	cuts, evictions, restarts, cancels, rejections uint8
+	cuts, evictions, restarts, cancels, rejections, thefts uint8
 }
