@@ -20,29 +20,57 @@ type explorer struct {
 	places  []place             // of all states
 	at      uint32              // in places: the state from which steps are taken
 	next    state               // after a step from there
-	further []state             // from which none was taken yet
+	further [][]state           // from which none was taken yet, in pieces: to make room none is copied
+	spare   [][]state           // pieces of which all were taken
 	depth   int
 }
+
+// pieceSize is how many states there are in a piece.
+const pieceSize = 1 << 10
 
 // explore visits all states of a scenario, or as many as limit says, or until a
 // property is violated: then the events are those that lead there.
 func explore(x scenario, limit int, without *rule) *explorer {
 	e := &explorer{model: newModel(x, without), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
-	e.places, e.further = make([]place, 1), []state{{budget: x.budget}}
-	var current []state
+	e.places = make([]place, 1)
+	e.keep(&state{budget: x.budget})
 	for len(e.further) > 0 && e.fault == "" && len(e.places) < limit {
-		current, e.further = e.further, current[:0]
+		current := e.further
+		e.further = nil
 		e.depth++
-		for i := range current {
-			if e.goOn(&current[i]); e.fault != "" {
+		for _, piece := range current {
+			if e.goOnFrom(piece); e.fault != "" {
 				e.tracing = true
 				e.retrace(e.at)
 				break
 			}
-			e.at++
+			e.spare = append(e.spare, piece[:0])
 		}
 	}
 	return e
+}
+
+// keep adds a state to those from which steps are to be taken.
+func (e *explorer) keep(s *state) {
+	n := len(e.further)
+	if n == 0 || len(e.further[n-1]) == pieceSize {
+		piece := make([]state, 0, pieceSize)
+		if m := len(e.spare); m > 0 {
+			piece, e.spare = e.spare[m-1], e.spare[:m-1]
+		}
+		e.further, n = append(e.further, piece), n+1
+	}
+	e.further[n-1] = append(e.further[n-1], *s)
+}
+
+// goOnFrom takes all steps that are possible in each of some states, until one is wrong.
+func (e *explorer) goOnFrom(piece []state) {
+	for i := range piece {
+		if e.goOn(&piece[i]); e.fault != "" {
+			return
+		}
+		e.at++
+	}
 }
 
 // goOn takes all steps that are possible in a state.
@@ -58,7 +86,7 @@ func (e *explorer) goOn(s *state) {
 		if _, known := e.seen[hash]; !known || e.fault != "" {
 			e.seen[hash] = struct{}{}
 			e.places = append(e.places, place{e.at, uint16(n)})
-			e.further = append(e.further, e.next)
+			e.keep(&e.next)
 		}
 		if e.fault != "" {
 			e.at = uint32(len(e.places) - 1)

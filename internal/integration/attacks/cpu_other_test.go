@@ -14,5 +14,8 @@ func inGroup(*exec.Cmd) {}
 
 func yieldToAll() error { return nil }
 
+// pause and resume are nil: there is no way to do that here.
+var pause, resume func(t *testing.T, p *process)
+
 // fewDescriptors is nil: there is no limit here.
 var fewDescriptors func(t *testing.T) (undo func())

@@ -26,6 +26,19 @@ func inGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: tr
 // for which it must be a group of its own.
 func yieldToAll() error { return syscall.Setpriority(syscall.PRIO_PGRP, 0, 19) }
 
+// pause stops a process, and resume has it go on.
+var (
+	pause  = func(t *testing.T, p *process) { p.signal(t, syscall.SIGSTOP) }
+	resume = func(t *testing.T, p *process) { p.signal(t, syscall.SIGCONT) }
+)
+
+func (p *process) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		t.Error(err)
+	}
+}
+
 // fewDescriptors lets this process open thirty more files than it has, until undo.
 var fewDescriptors = func(t *testing.T) (undo func()) {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,9 +21,10 @@ import (
 // this test program once more, told by its environment what to do.
 const (
 	roleName    = "CMDSTREAM_ROLE"    // attacker or neighbours
-	attackName  = "CMDSTREAM_ATTACK"  // the attacker's siege
+	attackName  = "CMDSTREAM_ATTACK"  // the siege
 	addressName = "CMDSTREAM_ADDRESS" // the server's
 	tlsName     = "CMDSTREAM_TLS"     // "", or anything: over TLS
+	placeName   = "CMDSTREAM_PLACE"   // of an attacker that is a server: its address; "": any
 )
 
 // process is one of them. It ends when its standard input does, and so with this one; it is
@@ -31,6 +33,24 @@ type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *json.Decoder
+}
+
+// order is what a process is told to do; the zero order is to report.
+type order struct {
+	Drive  time.Duration // the neighbours have commands run for so long
+	Suffer string        // clients of the attacker begin, who is at this address
+	Relent bool          // these end
+	Idle   bool          // the report is to tell of goroutines and heap
+}
+
+// report answers each order.
+type report struct {
+	Load             load
+	Strikes          int64
+	Counted          uint64        // by clients of the attack
+	CPU              time.Duration // that the process has had
+	Goroutines, Heap int
+	Failure          string // what must not be
 }
 
 // lifetime is longer than all rounds of a siege.
@@ -78,46 +98,114 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
+// ask gives it an order.
+func (p *process) ask(t *testing.T, o order) (r report) {
+	t.Helper()
+	err := json.NewEncoder(p.in).Encode(o)
+	if err == nil {
+		err = p.out.Decode(&r)
+	}
+	if err != nil {
+		t.Fatal("a process is gone:", err)
+	}
+	if r.Failure != "" {
+		t.Error(r.Failure)
+	}
+	return r
+}
+
+// place is where an attacker that is a server listens, once it does.
+func (p *process) place(t *testing.T) (address string) {
+	t.Helper()
+	if err := p.out.Decode(&address); err != nil {
+		t.Fatal("the attacker:", err)
+	}
+	return address
+}
+
 // runRole is such a process.
 func runRole(role string) error {
-	address := os.Getenv(addressName)
-	switch role {
-	case "attacker":
-		if err := yieldToAll(); err != nil {
-			return err
+	f := &field{address: os.Getenv(addressName)}
+	for _, s := range sieges() {
+		if s.name == os.Getenv(attackName) {
+			f.siege = s
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		f := &field{ctx: ctx, address: address}
-		go func() { // whenever it reads something, it says how often it has struck
-			defer cancel()
-			in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
-			for in.Decode(new(string)) == nil && out.Encode(f.strikes.Load()) == nil {
-			}
-		}()
-		if os.Getenv(tlsName) != "" {
-			f.tls = &tls.Config{InsecureSkipVerify: true} // who attacks does not mind
-		}
-		for _, s := range sieges() {
-			if s.name == os.Getenv(attackName) {
-				if s.attack(f); ctx.Err() == nil {
-					return errors.New("the attack has ended before it was called off")
-				}
-				return nil
-			}
-		}
+	}
+	switch {
+	case f.siege.name == "":
 		return errors.New("there is no such attack")
-	case "neighbours":
-		return neighbours(address)
+	case role == "attacker":
+		return f.attacker()
+	case role == "neighbours":
+		return f.neighbours()
 	}
 	return fmt.Errorf("there is no role %q", role)
 }
 
-// neighbours are the honest clients: whenever they read for how long, they have commands
-// run for as long, and say what they got done.
-func neighbours(address string) error {
+// attacker attacks until its standard input ends. Whenever it gets an order, it reports.
+func (f *field) attacker() error {
+	if err := yieldToAll(); err != nil {
+		return err
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	listening := make(chan error, 1)
+	go func() {
+		defer f.cancel()
+		if <-listening != nil {
+			return
+		}
+		for in.Decode(new(order)) == nil && out.Encode(f.report(false)) == nil {
+		}
+	}()
+	if f.siege.suffer != nil {
+		var err error
+		for f.listener, err = listen(); err != nil; f.listener, err = listen() {
+			time.Sleep(time.Millisecond) // who was killed has it still
+		}
+		defer f.listener.Close()
+		listening <- out.Encode(f.listener.Addr().String())
+	} else {
+		listening <- nil
+	}
+	if os.Getenv(tlsName) != "" {
+		f.tls = &tls.Config{InsecureSkipVerify: true} // who attacks does not mind
+	}
+	if f.siege.attack(f); f.ctx.Err() == nil {
+		return errors.New("the attack has ended before it was called off")
+	}
+	return nil
+}
+
+func listen() (net.Listener, error) {
+	place := os.Getenv(placeName)
+	if place == "" {
+		place = "127.0.0.1:0"
+	}
+	return net.Listen("tcp", place)
+}
+
+// report tells how it stands with the attack.
+func (f *field) report(withIdle bool) (r report) {
+	f.mu.Lock()
+	r.Counted, r.Failure = f.counted, f.failure
+	for c := range f.clients {
+		r.Counted += f.countOf(c)
+	}
+	f.mu.Unlock()
+	r.Strikes, r.CPU = f.strikes.Load(), cpuTime()
+	if withIdle {
+		r.Goroutines, r.Heap = idle()
+	}
+	return r
+}
+
+// neighbours are the honest clients, and, where the attacker is a server, in the same
+// process its clients. They do what they are told to.
+func (f *field) neighbours() error {
 	var clients []*client.Client[*world]
 	for range connections {
-		nc, err := net.Dial("tcp", address)
+		nc, err := net.Dial("tcp", f.address)
 		if err != nil {
 			return err
 		}
@@ -135,44 +223,34 @@ func neighbours(address string) error {
 		clients = append(clients, c)
 	}
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	var suffering sync.WaitGroup
 	for {
-		var length time.Duration
-		switch err := in.Decode(&length); {
+		var o order
+		switch err := in.Decode(&o); {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err
 		}
-		done, err := drive(clients, length)
-		if err != nil {
+		var done load
+		switch {
+		case o.Drive > 0:
+			var err error
+			if done, err = drive(clients, o.Drive); err != nil {
+				return err
+			}
+		case o.Suffer != "":
+			f.address = o.Suffer
+			f.ctx, f.cancel = context.WithCancel(context.Background())
+			suffering.Go(func() { f.siege.suffer(f) })
+		case o.Relent:
+			f.cancel()
+			suffering.Wait()
+		}
+		r := f.report(o.Idle)
+		r.Load = done
+		if err := out.Encode(r); err != nil {
 			return err
 		}
-		if err := out.Encode(done); err != nil {
-			return err
-		}
 	}
-}
-
-// drive has the neighbours have commands run for a time.
-func (p *process) drive(t *testing.T, length time.Duration) (done load) {
-	t.Helper()
-	if err := json.NewEncoder(p.in).Encode(length); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.out.Decode(&done); err != nil {
-		t.Fatal("honest clients:", err)
-	}
-	return done
-}
-
-// strikes asks the attacker how often it has struck.
-func (p *process) strikes(t *testing.T) (n int64) {
-	t.Helper()
-	if err := json.NewEncoder(p.in).Encode("how often?"); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.out.Decode(&n); err != nil {
-		t.Fatal("the attacker:", err)
-	}
-	return n
 }

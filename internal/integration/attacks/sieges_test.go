@@ -214,10 +214,10 @@ func sieges() []siege {
 			attack: abandoned,
 		},
 	}
-	if fewDescriptors == nil {
-		all = slices.DeleteFunc(all, func(s siege) bool { return s.name == "descriptors exhausted" })
-	}
-	return all
+	all = append(append(all, linkSieges()...), serverSieges()...)
+	return slices.DeleteFunc(all, func(s siege) bool {
+		return s.name == "descriptors exhausted" && fewDescriptors == nil || s.harm == paused && pause == nil
+	})
 }
 
 // fewSessions lets a siege's sessions go soon after it.

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,23 +38,49 @@ const (
 	leastPace = 0.7
 )
 
-// siege is an attack over sockets.
+// siege is an attack over sockets, or a fault.
 type siege struct {
-	name    string
-	rate    int    // how often it strikes, a second; 0: reconnects
-	pace    string // in words
-	conf    func(*server.Conf[*world])
-	beside  func(t *testing.T) (undo func()) // what else there is during the attack; nil: nothing
-	attack  func(*field)                     // until its ctx ends
+	name   string
+	rate   int    // how often it strikes, a second; 0: reconnects
+	pace   string // in words
+	conf   func(*server.Conf[*world])
+	beside func(t *testing.T) (undo func()) // what else there is during the attack; nil: nothing
+	attack func(*field)                     // until its ctx ends
+	// suffer are clients of the attacker, which is a server then: they are in the process of
+	// the honest clients, until its ctx ends; nil: there are none. It strikes, and not the
+	// attack.
+	suffer func(*field)
+	harm   harm
+	// counter is of the server, or with ofClients of the clients that attack, or suffer.
 	counter string
 }
 
+// unpaced is the rate of a siege that strikes once a round.
+const unpaced = -1
+
+// harm is what befalls the process of the attacker itself.
+type harm int
+
+const (
+	unharmed harm = iota
+	paused        // while the honest clients are at it, and until the siege's counter counts
+	killed        // in the middle; another one takes its place
+)
+
 // field is a server on a socket, as who attacks it sees it.
 type field struct {
-	ctx     context.Context // ends with the attack
-	address string
-	tls     *tls.Config // nil: none
-	strikes atomic.Int64
+	siege    siege
+	ctx      context.Context // ends with the attack
+	cancel   context.CancelFunc
+	address  string
+	tls      *tls.Config  // nil: none
+	listener net.Listener // of an attacker that is a server; else nil
+	strikes  atomic.Int64
+
+	mu      sync.Mutex // protects what follows
+	clients map[*client.Client[*world]]struct{}
+	counted uint64 // by those that have ended
+	failure string // what must not be; "": nothing
 }
 
 // TestAttacksOverSockets mounts them, each for a moment. Where ATTACKS says how long each
@@ -99,7 +126,7 @@ func keep(t *testing.T, length time.Duration) {
 		if m.slower > mostP99 {
 			broken = append(broken, fmt.Sprintf("%s: the p99 of honest clients is %.1f times as long", s.name, m.slower))
 		}
-		if m.struck < leastPace*float64(cmp.Or(s.rate, reconnects)) {
+		if s.rate != unpaced && m.struck < leastPace*float64(cmp.Or(s.rate, reconnects)) {
 			broken = append(broken, fmt.Sprintf("%s: the attacker struck %.0f times a second only", s.name, m.struck))
 		}
 	}
@@ -155,31 +182,82 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 	go srv.Serve(l)
 	defer srv.Close()
 	overTLS := conf.TLSConfig != nil
-	honest := startProcess(t, "neighbours", l.Addr(), overTLS)
+	attack := attackName + "=" + s.name
+	honest := startProcess(t, "neighbours", l.Addr(), overTLS, attack)
 	defer honest.end(t)
-	honest.drive(t, length) // all is warm afterwards
-	m.goroutines[0], m.heap[0] = idle()
+	attacked := func(o order) (r report) { // the server tells of itself
+		if r.CPU = cpuTime(); o.Idle {
+			r.Goroutines, r.Heap = idle()
+		}
+		return r
+	}
+	if s.suffer != nil { // then it is the clients' process that may come to harm
+		attacked = func(o order) report { return honest.ask(t, o) }
+	}
+	honest.ask(t, order{Drive: length}) // all is warm afterwards
+	r := attacked(order{Idle: true})
+	m.goroutines[0], m.heap[0] = r.Goroutines, r.Heap
 	var without, with []load
 	var kept, slower, wait, struck, cores []float64
 	for range rounds {
-		counted := stats(srv)[s.counter]
-		before := honest.drive(t, length)
-		attacker, undo := startProcess(t, "attacker", l.Addr(), overTLS, attackName+"="+s.name), func() {}
+		before := honest.ask(t, order{Drive: length}).Load
+		attacker, undo := startProcess(t, "attacker", l.Addr(), overTLS, attack), func() {}
 		if s.beside != nil {
 			undo = s.beside(t)
 		}
+		striker := attacker
+		var spare *process
+		if s.suffer != nil {
+			place := attacker.place(t)
+			if s.harm == killed {
+				spare = startProcess(t, "attacker", l.Addr(), overTLS, attack, placeName+"="+place)
+			}
+			striker = honest
+			honest.ask(t, order{Suffer: place})
+		}
+		counted := func() uint64 {
+			if !strings.HasPrefix(s.counter, ofClients) {
+				return stats(srv)[s.counter]
+			}
+			return striker.ask(t, order{}).Counted
+		}
 		time.Sleep(length / 4) // it gets going
-		used, begin := cpuTime(), time.Now()
+		used, begin := attacked(order{}).CPU, time.Now()
 		time.Sleep(length / 4) // the honest ones pause
-		cores = append(cores, float64(cpuTime()-used)/float64(time.Since(begin)))
-		strikes, begin := attacker.strikes(t), time.Now()
-		during := honest.drive(t, length)
-		struck = append(struck, float64(attacker.strikes(t)-strikes)/time.Since(begin).Seconds())
-		for until := time.Now().Add(patienceOverSockets); stats(srv)[s.counter] == counted; {
+		cores = append(cores, float64(attacked(order{}).CPU-used)/float64(time.Since(begin)))
+		sofar := counted()
+		strikes, begin := striker.ask(t, order{}).Strikes, time.Now()
+		var harmed sync.WaitGroup
+		switch s.harm {
+		case paused:
+			pause(t, attacker)
+		case killed:
+			harmed.Go(func() {
+				time.Sleep(length / 2)
+				attacker.cmd.Process.Kill()
+			})
+		}
+		during := honest.ask(t, order{Drive: length}).Load
+		harmed.Wait()
+		for until := time.Now().Add(patienceOverSockets); counted() == sofar; {
 			if time.Now().After(until) {
 				t.Fatalf("%s does not count", s.counter)
 			}
 			time.Sleep(10 * time.Millisecond) // a short one has had no effect yet
+		}
+		switch s.harm {
+		case paused:
+			resume(t, attacker)
+		case killed:
+			attacker.in.Close()
+			attacker.cmd.Wait()
+			attacker = spare
+			attacker.place(t)
+		}
+		m.counted += counted() - sofar
+		struck = append(struck, float64(striker.ask(t, order{}).Strikes-strikes)/time.Since(begin).Seconds())
+		if s.suffer != nil {
+			honest.ask(t, order{Relent: true})
 		}
 		undo()
 		attacker.end(t)
@@ -192,9 +270,9 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 	m.without, m.with = medianLoad(without), medianLoad(with)
 	m.kept, m.slower, m.cores = median(kept), median(slower), median(cores)
 	m.wait, m.struck = median(wait), median(struck)
-	m.counted = stats(srv)[s.counter]
 	for until := time.Now().Add(patienceOverSockets); ; time.Sleep(50 * time.Millisecond) {
-		m.goroutines[1], m.heap[1] = idle()
+		r := attacked(order{Idle: true})
+		m.goroutines[1], m.heap[1] = r.Goroutines, r.Heap
 		back := m.goroutines[1] <= m.goroutines[0] && m.heap[1] < m.heap[0]+heapSlack
 		if back {
 			return m
@@ -302,5 +380,67 @@ func (f *field) paced(perSecond int, do func(n int)) {
 			f.strikes.Add(1)
 			do(n)
 		}
+	}
+}
+
+// each does something so many times a second, each time in a goroutine of its own, and waits
+// for all in the end.
+func (f *field) each(perSecond int, do func(n int)) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	f.paced(perSecond, func(n int) { all.Go(func() { do(n) }) })
+}
+
+// together does something so many times at once.
+func (f *field) together(times int, do func(n int)) {
+	var all sync.WaitGroup
+	for n := range times {
+		all.Go(func() { do(n) })
+	}
+	all.Wait()
+}
+
+// join makes a client with a session, which is watched; nil: it could not.
+func (f *field) join(dial client.Dialer) *client.Client[*world] {
+	c, err := client.NewReconnect(f.ctx, clientCodec{}, dial, memberConf)
+	if err != nil {
+		return nil
+	}
+	f.watch(c)
+	return c
+}
+
+// watch has what a client counts be reported.
+func (f *field) watch(c *client.Client[*world]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.clients == nil {
+		f.clients = map[*client.Client[*world]]struct{}{}
+	}
+	f.clients[c] = struct{}{}
+}
+
+// leave closes a client that is watched.
+func (f *field) leave(c *client.Client[*world]) {
+	c.Close()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counted += f.countOf(c)
+	delete(f.clients, c)
+}
+
+// countOf is the siege's counter of a client; 0 where it is the server's.
+func (f *field) countOf(c *client.Client[*world]) uint64 {
+	numbers := map[string]uint64{}
+	addFields(numbers, ofClients, c.Stats())
+	return numbers[f.siege.counter]
+}
+
+// fail notes what must not be.
+func (f *field) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failure == "" {
+		f.failure = err.Error()
 	}
 }

@@ -1,0 +1,188 @@
+package attacks
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/cmdstream/cmdstream/base"
+	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/server"
+	"github.com/cmdstream/cmdstream/wire"
+)
+
+// linkSieges are faults of what is between clients and their server, and of their clocks.
+func linkSieges() []siege {
+	const each = 100
+	const clients = "100 clients a second, "
+	many := func(c *server.Conf[*world]) { c.Sessions.Time = time.Second }
+	return []siege{
+		{
+			name: "cut at every byte", rate: each, pace: clients + "3 commands", counter: "SessionsResumed",
+			conf: many,
+			attack: func(f *field) {
+				f.members(each, func(nc net.Conn, n int) net.Conn {
+					return &brokenConn{Conn: nc, left: [2]int{n % 200, -1}, then: severed}
+				})
+			},
+		},
+		{
+			name: "one-way and two-way partition", rate: each, pace: clients + "3 commands", counter: "SessionsResumed",
+			conf: many,
+			attack: func(f *field) {
+				f.members(each, func(nc net.Conn, n int) net.Conn {
+					after := [][2]int{{100, -1}, {-1, 100}, {100, 100}}
+					return &brokenConn{Conn: nc, left: after[n%3], then: silent}
+				})
+			},
+		},
+		{
+			name: "partial writes", rate: each, pace: clients + "a few bytes each time", counter: ofClients + "LostConnections",
+			conf: many,
+			attack: func(f *field) {
+				f.members(each, func(nc net.Conn, n int) net.Conn {
+					return &brokenConn{Conn: nc, left: [2]int{50 + n%150, -1}, then: severed, piece: 1 + n%7}
+				})
+			},
+		},
+		{
+			name: "clock jump", pace: perSecond + ", 64 times", counter: "Deadlines",
+			attack: func(f *field) {
+				say := greeting(wire.ClientHello{})
+				for slot := range 64 { // a microsecond, and twice as much each time
+					body := wire.AppendExtras(nil, wire.Extras{Timeout: 1 << slot})
+					say = append(say, frame(wire.KindCommand, wire.FlagExtras, slot, append(body, appendCommand(nil, command{Op: block})...))...)
+				}
+				f.raids(say)
+			},
+		},
+		{
+			name: "long pause of clients", rate: unpaced, pace: "16 clients, stopped", counter: "Idle",
+			conf: func(c *server.Conf[*world]) {
+				many(c)
+				c.ReceiveTimeout, c.Sessions.ReceiveTimeout = 500*time.Millisecond, 500*time.Millisecond
+			},
+			harm: paused,
+			attack: func(f *field) {
+				f.steady(16, func(error) bool { return true }) // theirs may be lost
+			},
+		},
+	}
+}
+
+// memberConf is of clients with a session, on links that break.
+var memberConf = client.Conf{
+	Logger: quiet, Session: true, KeepaliveTime: 50 * time.Millisecond, KeepaliveIntvl: 50 * time.Millisecond,
+	SysDataReceiveTimeout: 500 * time.Millisecond, Backoff: client.Backoff{First: time.Millisecond, Max: 20 * time.Millisecond},
+}
+
+// members makes so many clients a second. Each has a session, and a first connection that
+// breaks; its three commands must succeed all the same.
+func (f *field) members(each int, broken func(nc net.Conn, n int) net.Conn) {
+	f.each(each, func(n int) {
+		dials := 0
+		c := f.join(func(ctx context.Context) (net.Conn, error) {
+			nc, err := f.dial()
+			if dials++; err == nil && dials == 1 {
+				nc = broken(nc, n)
+			}
+			return nc, err
+		})
+		if c == nil {
+			return // the cut was in its first hello
+		}
+		defer f.leave(c)
+		for range 3 {
+			if _, err := c.Do(f.ctx, command{Op: echo, Body: make([]byte, 32)}); err != nil && f.ctx.Err() == nil {
+				f.fail(err)
+			}
+		}
+	})
+}
+
+// steady are clients with a session that do a command now and then, as long as the attack
+// lasts. An error must be one that may be.
+func (f *field) steady(clients int, may func(error) bool) {
+	f.together(clients, func(int) {
+		var c *client.Client[*world]
+		for c == nil && f.ctx.Err() == nil {
+			c = f.join(func(context.Context) (net.Conn, error) { return f.dial() })
+		}
+		if c == nil {
+			return
+		}
+		defer f.leave(c)
+		for f.ctx.Err() == nil {
+			_, err := c.Do(f.ctx, command{Op: stubborn, N: 1})
+			if err != nil && f.ctx.Err() == nil && !may(err) {
+				f.fail(err)
+			}
+			select {
+			case <-f.ctx.Done():
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+}
+
+// lostSession is what may come of a command whose server is killed.
+func lostSession(err error) bool {
+	return errors.Is(err, base.ErrSessionLost) && base.OutcomeOf(err) == base.Unknown
+}
+
+// A brokenConn breaks once so many bytes have gone each way.
+type brokenConn struct {
+	net.Conn        // and nothing of what else a *net.TCPConn has
+	left     [2]int // up and down; negative: it never does
+	then     breakage
+	piece    int // bytes that are written at once; 0: any number
+}
+
+type breakage int
+
+const (
+	severed breakage = iota // by RST
+	silent                  // nothing comes through any more
+)
+
+func (c *brokenConn) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		next := b[n:]
+		if c.piece > 0 {
+			next = next[:min(len(next), c.piece)]
+		}
+		if c.left[up] >= 0 {
+			next = next[:min(len(next), c.left[up])]
+			c.left[up] -= len(next)
+		}
+		switch {
+		case len(next) > 0:
+			_, err = c.Conn.Write(next)
+		case c.then == silent:
+			return len(b), nil
+		default:
+			c.Conn.(*net.TCPConn).SetLinger(0)
+			c.Close()
+			err = net.ErrClosed
+		}
+		if n += len(next); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (c *brokenConn) Read(b []byte) (n int, err error) {
+	for {
+		n, err = c.Conn.Read(b)
+		switch {
+		case err != nil, c.left[down] < 0:
+			return n, err
+		case n <= c.left[down]:
+			c.left[down] -= n
+			return n, nil
+		}
+		c.left[down] = 0 // from now on what comes is lost
+	}
+}
