@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -23,7 +24,7 @@ func linkSieges() []siege {
 			conf: many,
 			attack: func(f *field) {
 				f.members(each, func(nc net.Conn, n int) net.Conn {
-					return &brokenConn{Conn: nc, left: [2]int{n % 200, -1}, then: severed}
+					return &brokenConn{Conn: nc, left: [][2]int{{37 * n % 200, -1}, {-1, 37 * n % 200}}[n%2], then: severed}
 				})
 			},
 		},
@@ -47,14 +48,17 @@ func linkSieges() []siege {
 			},
 		},
 		{
-			name: "clock jump", pace: perSecond + ", 64 times", counter: "Deadlines",
+			name: "clock jump", rate: 100, pace: "100 connections a second, 16 times", counter: "Deadlines",
 			attack: func(f *field) {
 				say := greeting(wire.ClientHello{})
-				for slot := range 64 { // a microsecond, and twice as much each time
-					body := wire.AppendExtras(nil, wire.Extras{Timeout: 1 << slot})
+				for slot := range 16 { // a microsecond, and sixteen times as much each time
+					body := wire.AppendExtras(nil, wire.Extras{Timeout: 1 << (4 * slot)})
 					say = append(say, frame(wire.KindCommand, wire.FlagExtras, slot, append(body, appendCommand(nil, command{Op: block})...))...)
 				}
-				f.raids(say)
+				f.raidsWith(100, func(nc net.Conn, _ int) {
+					nc.Write(say)
+					io.Copy(io.Discard, nc)
+				})
 			},
 		},
 		{
@@ -115,6 +119,7 @@ func (f *field) steady(clients int, may func(error) bool) {
 		defer f.leave(c)
 		for f.ctx.Err() == nil {
 			_, err := c.Do(f.ctx, command{Op: stubborn, N: 1})
+			f.strikes.Add(1)
 			if err != nil && f.ctx.Err() == nil && !may(err) {
 				f.fail(err)
 			}
@@ -162,8 +167,7 @@ func (c *brokenConn) Write(b []byte) (n int, err error) {
 		case c.then == silent:
 			return len(b), nil
 		default:
-			c.Conn.(*net.TCPConn).SetLinger(0)
-			c.Close()
+			c.sever()
 			err = net.ErrClosed
 		}
 		if n += len(next); err != nil {
@@ -171,6 +175,11 @@ func (c *brokenConn) Write(b []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+func (c *brokenConn) sever() {
+	c.Conn.(*net.TCPConn).SetLinger(0)
+	c.Close()
 }
 
 func (c *brokenConn) Read(b []byte) (n int, err error) {
@@ -183,6 +192,8 @@ func (c *brokenConn) Read(b []byte) (n int, err error) {
 			c.left[down] -= n
 			return n, nil
 		}
-		c.left[down] = 0 // from now on what comes is lost
+		if c.left[down] = 0; c.then == severed { // else what comes from now on is lost
+			c.sever()
+		}
 	}
 }

@@ -96,6 +96,7 @@ func drains(f *field) {
 			s.Shutdown(ctx)
 		})
 	}
+	next()
 	serving.Go(func() {
 		for {
 			nc, err := f.listener.Accept()
@@ -109,7 +110,6 @@ func drains(f *field) {
 		}
 	})
 	defer f.listener.Close()
-	next()
 	f.paced(20, func(int) { next() })
 }
 

@@ -222,6 +222,9 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 			return striker.ask(t, order{}).Counted
 		}
 		time.Sleep(length / 4) // it gets going
+		for s.harm != unharmed && striker.ask(t, order{}).Strikes == 0 {
+			time.Sleep(time.Millisecond)
+		}
 		used, begin := attacked(order{}).CPU, time.Now()
 		time.Sleep(length / 4) // the honest ones pause
 		cores = append(cores, float64(attacked(order{}).CPU-used)/float64(time.Since(begin)))
