@@ -118,14 +118,14 @@ func (f *field) steady(clients int, may func(error) bool) {
 		}
 		defer f.leave(c)
 		for f.ctx.Err() == nil {
-			_, err := c.Do(f.ctx, command{Op: stubborn, N: 1})
+			_, err := c.Do(f.ctx, command{Op: stubborn, N: 5})
 			f.strikes.Add(1)
 			if err != nil && f.ctx.Err() == nil && !may(err) {
 				f.fail(err)
 			}
 			select {
 			case <-f.ctx.Done():
-			case <-time.After(5 * time.Millisecond):
+			case <-time.After(time.Millisecond):
 			}
 		}
 	})
