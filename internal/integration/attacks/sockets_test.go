@@ -109,8 +109,8 @@ func keep(t *testing.T, length time.Duration) {
 		rounds = 5
 	}
 	fmt.Printf("%s, %d cores, %d rounds of %v without and %v with each attack\n", runtime.Version(), runtime.GOMAXPROCS(0), rounds, length, length)
-	fmt.Printf("%-29s %-41s %6s %5s %20s %20s %6s %6s %6s %8s %13s %13s\n", "", "", "", "alone", "without", "with", "", "", "", "", "goroutines", "heap, MiB")
-	fmt.Printf("%-29s %-41s %6s %5s %10s %9s %10s %9s %6s %6s %6s %8s %6s %6s %6s %6s\n",
+	fmt.Printf("%-29s %-44s %6s %5s %20s %20s %6s %6s %6s %8s %13s %13s\n", "", "", "", "alone", "without", "with", "", "", "", "", "goroutines", "heap, MiB")
+	fmt.Printf("%-29s %-44s %6s %5s %10s %9s %10s %9s %6s %6s %6s %8s %6s %6s %6s %6s\n",
 		"attack", "pace", "struck", "cores", "a second", "p99", "a second", "p99", "kept", "p99 x", "wait x", "counted", "before", "after", "before", "after")
 	var broken []string
 	for _, s := range sieges() {
@@ -158,7 +158,7 @@ type load struct {
 }
 
 func (m measured) line(s siege) string {
-	return fmt.Sprintf("%-29s %-41s %6.0f %5.2f %10.0f %9v %10.0f %9v %5.0f%% %6.2f %6.2f %8d %6d %6d %6.1f %6.1f", s.name, s.pace, m.struck, m.cores,
+	return fmt.Sprintf("%-29s %-44s %6.0f %5.2f %10.0f %9v %10.0f %9v %5.0f%% %6.2f %6.2f %8d %6d %6d %6.1f %6.1f", s.name, s.pace, m.struck, m.cores,
 		m.without.PerSecond, m.without.P99.Round(time.Microsecond), m.with.PerSecond, m.with.P99.Round(time.Microsecond),
 		100*m.kept, m.slower, m.wait, m.counted, m.goroutines[0], m.goroutines[1], float64(m.heap[0])/(1<<20), float64(m.heap[1])/(1<<20))
 }
