@@ -3,6 +3,7 @@ package handler
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -36,13 +37,14 @@ func (x *command[T]) encoded() (body []byte, compressed bool) {
 
 // decompress returns what the body of a command, or of an input, was before it was
 // compressed, and how many bytes of memory it holds. The memory is taken first: as much as
-// bodies commonly become, and more where that is not enough.
+// bodies commonly become, and more where that is not enough. It is a power of two, or the
+// limit: a compression may keep something for each size that it was given.
 func (s *Session[T]) decompress(body []byte, memory *Memory) (plain []byte, held int, failure *base.Error) {
 	limit := s.handler.MaxCmdSize
 	if s.compression == nil {
 		return nil, 0, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the body is compressed, and no compression was agreed upon"}
 	}
-	for room := min(max(4*len(body), keepBody), limit); ; room = min(4*room, limit) {
+	for room := min(max(4<<bits.Len(uint(len(body))), keepBody), limit); ; room = min(4*room, limit) {
 		if !memory.take(room) {
 			s.handler.Counters.NoMemory.Add(1)
 			return nil, 0, noMemory(room)

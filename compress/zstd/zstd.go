@@ -32,14 +32,20 @@ func New(level Level) transport.Compression {
 	if err != nil {
 		panic("zstd: " + err.Error()) // no options that it could refuse
 	}
-	return &compression{encoder: encoder}
+	return &compression{encoder: encoder, decoders: make(map[int]*zstd.Decoder)}
 }
 
 type compression struct {
 	encoder *zstd.Encoder // its EncodeAll is for many goroutines at once
-	// decoders are by the limit of what they make: there are few.
-	decoders sync.Map
+
+	mu sync.Mutex // protects what follows
+	// decoders are by the limit of what they make. Client and server have few limits each;
+	// beyond maxDecoders one is made for each body.
+	decoders map[int]*zstd.Decoder
 }
+
+// maxDecoders is how many decoders are kept.
+const maxDecoders = 32
 
 func (c *compression) ID() uint64 { return ID }
 
@@ -49,7 +55,7 @@ func (c *compression) Compress(dst, body []byte) ([]byte, error) {
 }
 
 // Decompress appends what body was before to dst, limit bytes at most: then the error
-// is transport.ErrTooLarge.
+// is transport.ErrTooLarge, as for a frame whose window is larger than that.
 func (c *compression) Decompress(dst, body []byte, limit int) ([]byte, error) {
 	if len(body) == 0 {
 		return dst, errors.New("zstd: there is no frame")
@@ -77,13 +83,17 @@ const least = 64 << 10
 // decoder returns a decoder that makes no more than limit bytes, or than least. Its
 // DecodeAll is for many goroutines at once.
 func (c *compression) decoder(limit int) (*zstd.Decoder, error) {
-	if d, ok := c.decoders.Load(limit); ok {
-		return d.(*zstd.Decoder), nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.decoders[limit]; d != nil {
+		return d, nil
 	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(limit, least))))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(limit, least))))
 	if err != nil {
 		return nil, err
 	}
-	known, _ := c.decoders.LoadOrStore(limit, d)
-	return known.(*zstd.Decoder), nil
+	if len(c.decoders) < maxDecoders {
+		c.decoders[limit] = d
+	}
+	return d, nil
 }

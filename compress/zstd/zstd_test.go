@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
+
+	kzstd "github.com/klauspost/compress/zstd"
 
 	"github.com/cmdstream/cmdstream/compress/zstd"
 	"github.com/cmdstream/cmdstream/internal/frugal"
@@ -87,4 +90,60 @@ func FuzzDecompress(f *testing.F) {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 	})
+}
+
+// Bodies of many sizes, with many limits, leave nothing behind: a server's limit is a multiple
+// of what came.
+func TestManyLimits(t *testing.T) {
+	c := zstd.New(zstd.Fastest)
+	packed, _ := c.Compress(nil, make([]byte, 1000))
+	decompress := func(limits int) {
+		for n := range limits {
+			if got, err := c.Decompress(nil, packed, 1000+n); len(got) != 1000 || err != nil {
+				t.Fatalf("got %d bytes, %v", len(got), err)
+			}
+		}
+	}
+	decompress(10)
+	before := heap()
+	decompress(1000)
+	after := heap()
+	runtime.KeepAlive(c)
+	if after > before+100<<10 {
+		t.Errorf("the heap has %d KiB, and had %d", after>>10, before>>10)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// A frame that does not say how much it makes, and several frames, are bodies too.
+func TestFramesThatDoNotSayTheirSize(t *testing.T) {
+	var b bytes.Buffer
+	w, err := kzstd.NewWriter(&b, kzstd.WithWindowSize(64<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // flushed pieces, so that the size is not known when it begins
+		w.Write(make([]byte, 100_000))
+		w.Flush()
+	}
+	w.Close()
+	c := zstd.New(zstd.Fastest)
+	twice := append(bytes.Clone(b.Bytes()), b.Bytes()...)
+	for name, test := range map[string]struct {
+		body []byte
+		size int
+	}{"one": {b.Bytes(), 300_000}, "two": {twice, 600_000}} {
+		if got, err := c.Decompress([]byte("before"), test.body, test.size); len(got) != 6+test.size || string(got[:6]) != "before" || err != nil {
+			t.Errorf("%s: got %d bytes, %v", name, len(got), err)
+		}
+		if got, err := c.Decompress(nil, test.body, test.size-1); !errors.Is(err, transport.ErrTooLarge) || len(got) != 0 {
+			t.Errorf("%s: got %d bytes, %v", name, len(got), err)
+		}
+	}
 }
