@@ -162,7 +162,7 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	held, refusal := c.memory.hold(m.Size(), m.Reserved)
+	held, refusal := c.memory.hold(m.Size()+len(m.Metadata), m.Reserved, keepBody)
 	c.countRefusal(refusal)
 	if refusal == nil {
 		refusal = c.refusal(m)

@@ -45,7 +45,7 @@ func (in *inputs) signal() {
 func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	refusal, held := m.Err, 0
 	if refusal == nil {
-		held, refusal = c.memory.hold(m.Size(), m.Reserved)
+		held, refusal = c.memory.hold(m.Size(), m.Reserved, 0)
 	}
 	if refusal != nil {
 		if refusal.Code == base.ErrBusy {

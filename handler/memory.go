@@ -12,8 +12,9 @@ import (
 )
 
 // Memory is how many bytes of commands and inputs a connection may hold: those on
-// their way, those that wait, and those that run. It is a transport.Budget. Bodies up
-// to keepBody are not counted: the number of commands bounds them.
+// their way, those that wait, and those that run, with their metadata. It is a
+// transport.Budget. Commands up to keepBody that came whole are not counted: their number
+// bounds them.
 type Memory struct {
 	limit    int64
 	used     atomic.Int64
@@ -127,14 +128,14 @@ func (m *Memory) give(n int) {
 	m.all.used.Add(int64(-n))
 }
 
-// hold takes the memory of a body that has come, or takes over what was reserved for
-// it. The error is the refusal of the command.
-func (m *Memory) hold(size, reserved int) (held int, refusal *base.Error) {
+// hold takes the memory of a body that has come, if that is more than free, or takes over
+// what was reserved for it. The error is the refusal of the command.
+func (m *Memory) hold(size, reserved, free int) (held int, refusal *base.Error) {
 	switch {
 	case reserved > 0:
 		m.arrived(reserved)
 		return reserved, nil
-	case size <= keepBody:
+	case size <= free:
 		return 0, nil
 	case !m.take(size):
 		return 0, noMemory(size)

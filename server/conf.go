@@ -89,11 +89,12 @@ type Conf[T any] struct {
 	MaxRunning   int
 	MaxQueued    int
 	MaxQueueTime time.Duration
-	// MaxConnBytes is how many bytes of commands and their inputs one connection may
-	// hold, those on their way included; 0: 64 MiB. MaxBytes is the same for the
-	// whole server; 0: 512 MiB. What has no room is Rejected, base.ErrBusy. Bodies
-	// up to 4 KiB are not counted: MaxInFlight bounds them. Neither should be
-	// less than MaxCmdSize: what never fits is refused as busy, too.
+	// MaxConnBytes is how many bytes of commands, their metadata and their inputs one
+	// connection may hold, those on their way included; 0: 64 MiB. MaxBytes is the same for
+	// the whole server; 0: 512 MiB. What has no room is Rejected, base.ErrBusy; a command
+	// whose input has none is Failed. Commands up to 4 KiB that came in one frame are not
+	// counted: MaxInFlight bounds them. Neither should be less than MaxCmdSize: what never
+	// fits is refused as busy, too.
 	MaxConnBytes int
 	MaxBytes     int
 	// BodyTimeout ends the connection of a client that has begun bodies, in pieces, and

@@ -40,7 +40,7 @@ func (f *framed) drop(p *partial, m *Message, err *base.Error) (tell bool) {
 	}
 	p.pieces.Release()
 	p.dropped, p.pieces = true, nil
-	p.m.Err = err
+	p.m.Metadata, p.m.Err = nil, err
 	*m = p.m
 	return p.m.Kind != Result
 }

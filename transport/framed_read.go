@@ -181,10 +181,10 @@ func (f *framed) parseBody(h wire.Header, payload []byte, m *Message) (ready boo
 		m.Err = f.tooLarge(total)
 	}
 	if m.Err == nil {
-		if !f.budget.Reserve(p.total) {
-			m.Err = f.noMemory(p.total)
+		if size := p.total + len(m.Metadata); !f.budget.Reserve(size) {
+			m.Err = f.noMemory(size)
 		} else {
-			p.m.Reserved = p.total
+			p.m.Reserved = size
 		}
 	}
 	if m.Err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	stdflate "compress/flate"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -45,6 +46,24 @@ func memories() []row {
 			attack:   func(a *arena) { manyLargeCommands(a, 10, 1, 100_000) },
 			counters: []string{"NoMemory"},
 			sees:     []sight{{atClient, base.ErrBusy, base.Rejected}},
+			also:     []string{"TestMemoryIsBounded"},
+		},
+		{
+			name: "metadata of commands that never come", limit: "`MaxConnBytes`, 64 MiB a connection",
+			conf:     func(l *limits) { l.server.MaxConnBytes = 100_000 },
+			lift:     func(l *limits) { l.server.MaxConnBytes = 100 << 20 },
+			attack:   onlyMetadata,
+			counters: []string{"NoMemory"},
+			sees:     []sight{{atClient, base.ErrBusy, base.Rejected}},
+			also:     []string{"TestMemoryIsBounded"},
+		},
+		{
+			name: "inputs that no command takes", limit: "`MaxConnBytes`, 64 MiB a connection",
+			conf:     func(l *limits) { l.server.MaxConnBytes = 100_000 },
+			lift:     func(l *limits) { l.server.MaxConnBytes = 100 << 20 },
+			attack:   smallInputs,
+			counters: []string{"NoMemory"},
+			sees:     []sight{{atClient, base.ErrBusy, base.Failed}},
 			also:     []string{"TestMemoryIsBounded"},
 		},
 		{
@@ -121,8 +140,45 @@ func manyLargeCommands(a *arena, clients, each, limit int) {
 			}
 		}
 	}
+	a.heldWithin(limit)
+}
+
+// onlyMetadata begins commands of one byte, and keeps that back.
+func onlyMetadata(a *arena) {
+	p := a.peer(wire.ClientHello{})
+	metadata := wire.AppendPair(nil, "key", strings.Repeat("m", 8000))
+	for slot := range 40 {
+		begins := wire.AppendUvarint(wire.AppendExtras(nil, wire.Extras{Metadata: metadata}), 1)
+		p.send(wire.KindCommand, wire.FlagExtras|wire.FlagMore, slot, begins)
+		if slot == 20 {
+			a.middle()
+		}
+	}
+	a.heldWithin(100_000)
+}
+
+// smallInputs sends commands that take none eight inputs each.
+func smallInputs(a *arena) {
+	p := a.peer(wire.ClientHello{})
+	for slot := range 10 {
+		p.command(slot, command{Op: block})
+		for range 8 {
+			p.send(wire.KindInput, 0, slot, make([]byte, 4000))
+		}
+		if slot == 5 {
+			a.middle()
+		}
+	}
+	a.heldWithin(100_000)
+}
+
+// heldWithin waits until something was refused for want of memory: no more than limit bytes
+// are held then.
+func (a *arena) heldWithin(limit int) {
 	a.counted("NoMemory", 1)
-	if held := a.server.Stats().Bytes; held > limit {
+	held := a.server.Stats().Bytes
+	a.expect(held > limit/2, "%d bytes are held", held)
+	if held > limit {
 		a.miss("%d bytes are held", held)
 	}
 }
