@@ -1,6 +1,7 @@
 package handler_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -312,7 +313,7 @@ func TestAResumeUnderWayIsNotGivenUp(t *testing.T) {
 		h.open(1).cut()
 		resume := func(epoch uint64) (*handler.Session[World], *transport.Hello) {
 			hello := &transport.Hello{Session: &transport.Session{ID: transport.SessionID{1}, Epoch: epoch, Resume: true}}
-			s, status, text := h.Resume(hello, "", nil, func(*handler.Conn[World]) {})
+			s, status, text := h.Resume(context.Background(), hello, "", nil, func(*handler.Conn[World]) {})
 			if status != transport.OK {
 				t.Fatal(status, text)
 			}

@@ -70,7 +70,7 @@ type command[T any] struct {
 
 func newCommand[T any](s *Session[T]) *command[T] {
 	x := &command[T]{session: s, wake: make(chan struct{}, 1), ended: true}
-	x.ctx.parent, x.ctx.mu = s.ctx, &x.mu
+	x.ctx.mu = &x.mu
 	if s.named {
 		x.kept = new(kept)
 	}
@@ -112,6 +112,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 		id = *m.Origin
 	}
 	x.mu.Lock()
+	x.ctx.parent = x.session.ctx
 	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, conn.At(), m.Timeout)
 	x.seq, x.link, x.granted, x.credits = m.Seq, conn, credit, 0
 	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0

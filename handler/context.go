@@ -19,9 +19,9 @@ import (
 // keeps it untouched beyond the end of the command might: base.Cmd warns of that.
 type commandContext struct {
 	touched atomic.Bool
-	parent  context.Context // the session's: for values only
 
-	mu       *sync.Mutex // the record's; protects what follows
+	mu       *sync.Mutex     // the record's; protects what follows
+	parent   context.Context // the session's: for values only
 	id       base.ID
 	named    bool          // id is one
 	metadata []byte        // as the wire has it
@@ -94,7 +94,10 @@ func (c *commandContext) Value(key any) any {
 		m, _ := transport.ParseMetadata(metadata) // it was checked when it came
 		return m
 	}
-	return c.parent.Value(key)
+	c.mu.Lock()
+	parent := c.parent
+	c.mu.Unlock()
+	return parent.Value(key)
 }
 
 // serve makes it the ctx of a command, which came at a time, and has a timeout, or 0. The

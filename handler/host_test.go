@@ -198,7 +198,7 @@ func (h *host) accept(v *visitor, far *memnet.Conn) {
 				compression, answer.Compression = runs{}, runs{}.ID()
 			}
 			if hello.Session != nil && hello.Session.Resume {
-				session, answer.Status, answer.Text = h.Resume(hello, v.name, compression, func(*handler.Conn[World]) {})
+				session, answer.Status, answer.Text = h.Resume(context.Background(), hello, v.name, compression, func(*handler.Conn[World]) {})
 			} else {
 				session, answer.Status, answer.Text = h.Open(ctx, hello, v.name, compression)
 			}

@@ -16,7 +16,7 @@ import (
 // section 11. That of any other client ends with its connection.
 type Session[T any] struct {
 	handler       *Handler[T]
-	ctx           context.Context // the parent of the commands' ctx
+	ctx           context.Context // of whose values those of the commands are; of the reader
 	maxResultSize int
 	compression   transport.Compression // nil: none
 	named         bool                  // the client asked for it: it may outlive a connection
@@ -36,12 +36,13 @@ type Session[T any] struct {
 	free    []*command[T] // records of commands that are over; the last one is used next, as it is still in a cache
 
 	// life protects what follows; it is taken before mu.
-	life   sync.Mutex
-	epoch  uint64      // of the newest connection
-	conn   *Conn[T]    // attached; nil: the session is without a connection
-	hellos int         // that are about to resume it
-	over   error       // why it has ended; nil: it has not
-	expiry *time.Timer // while it is without a connection
+	life     sync.Mutex
+	epoch    uint64          // of the newest connection
+	resuming context.Context // what ctx becomes once that is attached
+	conn     *Conn[T]        // attached; nil: the session is without a connection
+	hellos   int             // that are about to resume it
+	over     error           // why it has ended; nil: it has not
+	expiry   *time.Timer     // while it is without a connection
 
 	small, large, failures keeping // results up to transport.AckAbove, and above it
 }

@@ -81,7 +81,7 @@ func TestWhatCannotBeOpenedOrResumed(t *testing.T) {
 		twin := h.visit(wire.ClientHello{Session: &wire.Session{ID: wire.SessionID{1}, Epoch: 9}})
 		expectAnswer(t, twin.connect(), wire.StatusRefused, "there is a session of this id already")
 		stranger := h.visit(wire.ClientHello{Session: &wire.Session{ID: wire.SessionID{2}, Epoch: 1}})
-		expectAnswer(t, stranger.again(), wire.StatusSessionLost, "the server has been restarted since, or is another one")
+		expectAnswer(t, stranger.again(), wire.StatusSessionLost, "the server does not know it: it has ended long ago, or the server was restarted since, or is another one")
 		if n := h.Counters.SessionsLost.Load(); n != 1 {
 			t.Errorf("%d are counted as lost", n)
 		}
@@ -355,7 +355,7 @@ func TestAHelloThatBreaksOff(t *testing.T) {
 		v.cut()
 		time.Sleep(50 * time.Second)
 		resuming := handlerHello(wire.Session{Resume: true, ID: wire.SessionID{1}, Epoch: 2})
-		s, _, _ = h.Resume(resuming, "", nil, nil)
+		s, _, _ = h.Resume(context.Background(), resuming, "", nil, nil)
 		time.Sleep(time.Minute) // a hello is under way: the session is not given up
 		if !h.HasSessions() {
 			t.Error("it was given up during a hello")
@@ -380,7 +380,7 @@ func TestAHelloThatWasOvertaken(t *testing.T) {
 	withHost(t, nil, nil, func(t *testing.T, h *host) {
 		v := h.open(1)
 		slow := handlerHello(wire.Session{Resume: true, ID: wire.SessionID{1}, Epoch: 2})
-		s, _, _ := h.Resume(slow, "", nil, func(*handler.Conn[World]) {})
+		s, _, _ := h.Resume(context.Background(), slow, "", nil, func(*handler.Conn[World]) {})
 		v.hello.Session.Epoch = 2
 		v.resume() // epoch 3
 		v.expect("list")
@@ -490,7 +490,7 @@ func TestHellosThatAllBreakOff(t *testing.T) {
 			opening := handlerHello(wire.Session{ID: wire.SessionID{1}, Epoch: 1})
 			s, _, _ := h.Open(t.Context(), opening, "", nil)
 			resuming := handlerHello(wire.Session{Resume: true, ID: wire.SessionID{1}, Epoch: 2})
-			again, _, _ := h.Resume(resuming, "", nil, nil)
+			again, _, _ := h.Resume(context.Background(), resuming, "", nil, nil)
 			if s != again {
 				t.Fatal("another session was resumed")
 			}

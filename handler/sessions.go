@@ -78,8 +78,9 @@ func (h *Handler[T]) Open(ctx context.Context, hello *transport.Hello, principal
 
 // Resume finds the session that a client resumes, takes it off its old connection,
 // if it has one, and waits until nobody reads from that or writes to it. release is
-// called with that connection, before it ends.
-func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compression transport.Compression, release func(old *Conn[T])) (*Session[T], transport.Status, string) {
+// called with that connection, before it ends. The ctx of the commands that come from now on
+// have the values of ctx.
+func (h *Handler[T]) Resume(ctx context.Context, hello *transport.Hello, principal string, compression transport.Compression, release func(old *Conn[T])) (*Session[T], transport.Status, string) {
 	h.sessions.mu.Lock()
 	s := h.sessions.byID[hello.Session.ID]
 	why := h.sessions.why(hello.Session.ID)
@@ -106,7 +107,7 @@ func (h *Handler[T]) Resume(hello *transport.Hello, principal string, compressio
 		s.life.Unlock()
 		return nil, transport.Refused, "the session was opened with another compression"
 	}
-	s.epoch = hello.Session.Epoch
+	s.epoch, s.resuming = hello.Session.Epoch, ctx
 	s.hellos++
 	old := s.conn
 	s.life.Unlock()
@@ -147,6 +148,7 @@ func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory
 	}
 	if c.asks {
 		s.hellos--
+		s.ctx = s.resuming
 		s.handler.Counters.SessionsResumed.Add(1)
 	}
 	s.conn = c
@@ -315,7 +317,7 @@ func (all *sessions[T]) why(id transport.SessionID) string {
 			return l.why
 		}
 	}
-	return "the server has been restarted since, or is another one"
+	return "the server does not know it: it has ended long ago, or the server was restarted since, or is another one"
 }
 
 // count counts bytes that are kept beyond the floors, and gives sessions up where they are too many.

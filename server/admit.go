@@ -19,7 +19,7 @@ import (
 // sessions is the part of the handler that depends on the receiver's type.
 type sessions interface {
 	open(ctx context.Context, hello *transport.Hello, principal string, compression transport.Compression) (session, transport.Status, string)
-	resume(hello *transport.Hello, principal string, compression transport.Compression, takeOver func(worker)) (session, transport.Status, string)
+	resume(ctx context.Context, hello *transport.Hello, principal string, compression transport.Compression, takeOver func(worker)) (session, transport.Status, string)
 	memory() *handler.Memory
 	stats() Stats
 	exist() bool
@@ -41,8 +41,8 @@ func (t typed[T]) open(ctx context.Context, hello *transport.Hello, principal st
 	return typedSession[T]{s}, status, text
 }
 
-func (t typed[T]) resume(hello *transport.Hello, principal string, compression transport.Compression, takeOver func(worker)) (session, transport.Status, string) {
-	s, status, text := t.h.Resume(hello, principal, compression, func(old *handler.Conn[T]) { takeOver(old) })
+func (t typed[T]) resume(ctx context.Context, hello *transport.Hello, principal string, compression transport.Compression, takeOver func(worker)) (session, transport.Status, string) {
+	s, status, text := t.h.Resume(ctx, hello, principal, compression, func(old *handler.Conn[T]) { takeOver(old) })
 	return typedSession[T]{s}, status, text
 }
 
@@ -105,7 +105,7 @@ func (a *admission) admit(ctx context.Context, hello *transport.Hello, state *tl
 	}
 	var admitted session
 	if resume {
-		admitted, answer.Status, answer.Text = s.sessions.resume(hello, principal, compression, a.takeOver)
+		admitted, answer.Status, answer.Text = s.sessions.resume(values, hello, principal, compression, a.takeOver)
 	} else if !a.place(false, answer) {
 		return
 	} else {

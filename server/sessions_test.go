@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -302,6 +303,43 @@ func TestAuthenticate(t *testing.T) {
 		_, err = h.connect(client.Conf{Credentials: func(context.Context) ([]byte, error) { panic("on purpose") }})
 		if !errors.Is(err, base.ErrUnauthorized) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// The ctx that Authenticate returns when a session is resumed is that of the commands that come
+// from then on. One that runs keeps its own.
+func TestAuthenticateOfAResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hellos atomic.Int64
+		who := func(after time.Duration) func(context.Context, func(string, bool) error) error {
+			return func(ctx context.Context, send func(string, bool) error) error {
+				time.Sleep(after)
+				return send(fmt.Sprint(ctx.Value(userKey{})), true)
+			}
+		}
+		h := start(t, server.Conf[World]{Authenticate: func(ctx context.Context, _ server.ClientHello) (context.Context, string, error) {
+			return context.WithValue(ctx, userKey{}, hellos.Add(1)), "ann", nil
+		}}, commands{"who": who(0), "slowly": who(time.Second)})
+		c := h.session(client.Conf{})
+		slowly := make(chan string, 1)
+		go func() {
+			r, err := c.Do(t.Context(), cmd("slowly"))
+			if err != nil {
+				t.Error(err)
+			}
+			slowly <- r.(result).text
+		}()
+		for hello := range 3 {
+			settle()
+			if r, err := c.Do(t.Context(), cmd("who")); err != nil || r.(result).text != fmt.Sprint(hello+1) {
+				t.Errorf("after hello %d: %v, %v", hello+1, r, err)
+			}
+			c.cut()
+			c.mend()
+		}
+		if text := <-slowly; text != "1" {
+			t.Errorf("the first command has found hello %s", text)
 		}
 	})
 }
