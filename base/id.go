@@ -27,6 +27,9 @@ type idKey struct{}
 
 // CommandID returns the ID of the command whose Exec was called with ctx. ok is
 // false where the client has no session.
+//
+// The ID is the client's word. Where clients may not be trusted with each other's commands,
+// effects are looked up by it and by who the client is, never by it alone.
 func CommandID(ctx context.Context) (id ID, ok bool) {
 	id, ok = ctx.Value(idKey{}).(ID)
 	return id, ok

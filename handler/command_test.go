@@ -117,8 +117,18 @@ func TestTheInvokerRunsTheCommands(t *testing.T) {
 	})
 }
 
-// once is an Invoker of the user's.
-type once struct{ handler.Invoker[World] }
+// once is an Invoker of the user's, which refuses one command.
+type once struct {
+	handler.Invoker[World]
+	refusal error
+}
+
+func (o once) Invoke(ctx context.Context, at time.Time, seq base.Seq, c base.Cmd[World], proxy base.Proxy) error {
+	if c.(cmd).name == "never" {
+		return o.refusal
+	}
+	return o.Invoker.Invoke(ctx, at, seq, c, proxy)
+}
 
 // A policy in an Invoker may refuse a command before it runs it. Exec can't say
 // so of another command, which it has sent to another server: it has run itself.
@@ -129,7 +139,9 @@ func TestWhoMayReject(t *testing.T) {
 		s.expect("0: failed, busy: not now") // it ran to say so
 	})
 	test(t, commands{
+		"never":   func(call) error { t.Error("it was run"); return nil },
 		"refused": func(call) error { return refusal },
+		"wrapped": func(call) error { return fmt.Errorf("because: %w", refusal) },
 		"half-way": func(c call) error {
 			if err := c.send("one"); err != nil {
 				return err
@@ -141,10 +153,14 @@ func TestWhoMayReject(t *testing.T) {
 			return &base.Error{Outcome: base.Rejected, Code: base.ErrDraining, Remote: true, Message: "draining"}
 		},
 	}, func(s *setup) {
-		s.conf.Invoker = once{s.conf.Invoker}
+		s.conf.Invoker = once{s.conf.Invoker, refusal}
 	}, func(t *testing.T, s *setup) {
-		s.command(0, "refused")
+		s.command(0, "never")
 		s.expect("0: rejected, busy: not now")
+		s.command(0, "refused")
+		s.expect("0: failed, busy: not now")
+		s.command(0, "wrapped")
+		s.expect("0: failed, busy: because: cmdstream: not now")
 		s.command(0, "half-way")
 		s.expect("0: one", "0: failed, busy: not now")
 		s.command(0, "downstream")

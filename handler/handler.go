@@ -17,6 +17,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -34,13 +35,49 @@ type Invoker[T any] interface {
 	Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error
 }
 
-// NewInvoker returns the usual Invoker: it executes commands with receiver.
+// NewInvoker returns the usual Invoker: it executes commands with receiver. An error of Exec
+// that says Rejected says Failed then, since the command has run.
 func NewInvoker[T any](receiver T) Invoker[T] { return invoker[T]{receiver} }
 
 type invoker[T any] struct{ receiver T }
 
 func (i invoker[T]) Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error {
-	return cmd.Exec(ctx, at, seq, i.receiver, proxy)
+	if err := cmd.Exec(ctx, at, seq, i.receiver, proxy); err != nil {
+		return hasRun(err)
+	}
+	return nil
+}
+
+// hasRun returns the error of a command that has run, and does not say that it has not. What
+// it says of another command is left.
+func hasRun(err error) error {
+	var e *base.Error
+	if !errors.As(err, &e) || e == nil || e.Outcome != base.Rejected || e.Remote || e.Cmd != "" {
+		return err
+	}
+	failed := *e
+	failed.Outcome = base.Failed
+	if err == error(e) {
+		return &failed
+	}
+	return &ranError{err, &failed}
+}
+
+// ranError is err, but for the *Error that is found in it.
+type ranError struct {
+	error
+	failed *base.Error
+}
+
+func (r *ranError) Unwrap() error { return r.error }
+
+// As finds failed.
+func (r *ranError) As(target any) bool {
+	e, ok := target.(**base.Error)
+	if ok {
+		*e = r.failed
+	}
+	return ok
 }
 
 // InvokerFunc is a function as an Invoker.
