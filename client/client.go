@@ -220,6 +220,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 		done:  make(chan struct{}),
 		links: make(map[*link[T]]struct{}), changed: make(chan struct{}),
 	}
+	c.memory.counters = &c.counters
 	c.lastSeq.Store(max(int64(conf.FirstSeq)-1, 0))
 	if d, ok := codec.(decoderFor[T]); ok {
 		c.decodeFor = d.DecodeFor

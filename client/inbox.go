@@ -53,6 +53,7 @@ func (b *inbox) put(m *transport.Message) {
 	b.items = append(b.items, item{last: m.Last, compressed: m.Compressed})
 	switch {
 	case m.Err != nil:
+		b.memory.counters.refused(m.Err)
 		b.setApart(apart{err: m.Err})
 	case m.Value != nil:
 		value, _ := m.Value.(base.Result)

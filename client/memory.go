@@ -14,9 +14,10 @@ import (
 // of a command's inbox is not counted, nor are its items, of which there are maxWindow at
 // most, as a rule: the number of commands bounds that.
 type memory struct {
-	limit int64
-	used  atomic.Int64
-	pool  transport.Pool // of bodies
+	limit    int64
+	used     atomic.Int64
+	pool     transport.Pool // of bodies
+	counters *counters
 }
 
 // take takes n bytes, and returns false if there are not so many.
@@ -34,8 +35,9 @@ func (m *memory) give(n int) {
 	}
 }
 
-// refusal is the end of a command for whose result there is no memory.
+// refusal is the end of a command for whose result there is no memory. It counts.
 func (m *memory) refusal(size int) *base.Error {
+	m.counters.noMemory.Add(1)
 	return &base.Error{
 		Outcome: base.Failed, Code: base.ErrBusy,
 		Message: fmt.Sprintf("a result of %d bytes came, and there was no memory for it at the moment: the client's MaxBytes is %d", size, m.limit),

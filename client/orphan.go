@@ -84,7 +84,6 @@ func (c *Client[T]) tellOrphan(o orphan[T]) {
 // tellResult tells the callback of one result.
 func (c *Client[T]) tellResult(o orphan[T], a apart, compressed bool) {
 	if a.err != nil {
-		c.counters.refused(a.err)
 		return
 	}
 	var body transport.Body
@@ -107,7 +106,7 @@ func (c *Client[T]) tellResult(o orphan[T], a apart, compressed bool) {
 	if result == nil {
 		var err error
 		if result, err = c.decode(o.cmd, &body); err != nil {
-			c.counters.badResults.Add(1)
+			c.counters.refused(err)
 			c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
 			return
 		}

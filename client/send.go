@@ -137,7 +137,7 @@ func (s *slot[T]) advance() bool {
 	for {
 		if result, last, err, ok := s.pop(); ok {
 			if err == nil && !s.keep() {
-				result, err = nil, s.named(s.link.client.counters.refused(s.link.client.memory.refusal(s.size)))
+				result, err = nil, s.named(s.link.client.memory.refusal(s.size))
 			}
 			s.hold(result, err, last)
 			return true

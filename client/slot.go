@@ -218,7 +218,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		s.holding = a.held
 		switch {
 		case a.err != nil:
-			return nil, it.last, s.named(c.counters.refused(a.err)), true
+			return nil, it.last, s.named(a.err), true
 		case a.value != nil:
 			return a.value, it.last, nil, true
 		case a.pieces != nil:
@@ -232,7 +232,8 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	if it.compressed {
 		plain, tooLong := s.link.decompress(s.body.Bytes())
 		if tooLong != nil {
-			return nil, it.last, s.named(c.counters.refused(tooLong)), true
+			c.counters.refused(tooLong)
+			return nil, it.last, s.named(tooLong), true
 		}
 		s.body.Replace(plain)
 		s.size = len(plain)
@@ -243,7 +244,8 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		c.memory.pool.Put(owned)
 	}
 	if err != nil {
-		err = c.counters.refused(s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err))
+		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
+		c.counters.refused(err)
 	}
 	return result, it.last, err, true
 }

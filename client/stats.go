@@ -22,12 +22,12 @@ type Stats struct {
 	Silent          uint64 // of these: the server fell silent
 	SlowReaders     uint64 // of these: the server did not read
 	SessionsLost    uint64 // with commands open
-	SentAgain       uint64 // commands that went out once more, over another connection
-	Strays          uint64 // results and failures for no open command
+	SentAgain       uint64 // commands that were tried once more, over another connection
+	Strays          uint64 // results, failures and credits for no open command
 	TooLargeResults uint64 // results above Conf.MaxResultSize, compressed or not
 	NoMemory        uint64 // results for which there was no memory
 	BadResults      uint64 // results that the codec, or the compression, refused
-	Panics          uint64 // in the codec, the compression, and the user's callbacks
+	Panics          uint64 // in the codec, the compression, and callbacks; those of connecting are FailedAttempts
 }
 
 // Stats returns the client's. It may be called at any time, from any goroutine.
@@ -66,8 +66,8 @@ func (n *counters) lost(reason error) {
 	}
 }
 
-// refused counts a result that could not be taken, and returns how that ends its command.
-func (n *counters) refused(err *base.Error) *base.Error {
+// refused counts a result that is not taken, or can't be decoded.
+func (n *counters) refused(err error) {
 	switch {
 	case errors.Is(err, base.ErrTooLargeResult):
 		n.tooLargeResults.Add(1)
@@ -78,5 +78,4 @@ func (n *counters) refused(err *base.Error) *base.Error {
 	default:
 		n.badResults.Add(1)
 	}
-	return err
 }

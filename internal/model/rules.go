@@ -11,9 +11,11 @@ type rule struct {
 }
 
 // rules are those by which client and server go, and those by which one of them finds out that
-// the other does not. Not among them are rules of what is not here: of form (V, H, F, L1, Z), of
-// time (D, A1, A3, A4), of how much there may be (S5, S7, S8, C1 to C5, I1, I2, N9, Q5); nor those
-// by which a server notices a list or an ack that no client makes (L5, Q4).
+// the other does not. Not among them are rules of what is not here: of form (V, H, F, C1 to C4,
+// L1, Z), of time (D, A1, A3, A4), of sizes and of how much there may be (S5, S7, S8, C5, C7, C8,
+// C13, C14, I1, I2, I6, N9, Q5), of goaway (G); what follows from another (C10 and I7 from C6 and
+// S6, C12 from S5, X2 from S1); what only permits (L10); nor that a server notices a list or an
+// ack that no client makes (L5, Q4).
 var rules []*rule
 
 func newRule(scenario, name, says string) *rule {

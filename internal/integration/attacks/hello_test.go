@@ -362,10 +362,9 @@ func wrongCredentials(a *arena) {
 
 // serverStalls is a server that answers a client's first hello, and no other.
 func serverStalls(a *arena) {
-	dials := 0
+	var dials atomic.Int64
 	dial := func(context.Context) (net.Conn, error) {
-		dials++
-		answers := dials == 1
+		answers := dials.Add(1) == 1
 		return a.foe(func(f *foe) {
 			if !answers {
 				f.hearHello()

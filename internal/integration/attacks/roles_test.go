@@ -174,6 +174,14 @@ func (f *field) attacker() error {
 	if f.siege.attack(f); f.ctx.Err() == nil {
 		return errors.New("the attack has ended before it was called off")
 	}
+	return f.failed()
+}
+
+// failed is what must not be, and was not reported yet.
+func (f *field) failed() error {
+	if failure := f.report(false).Failure; failure != "" {
+		return errors.New(failure)
+	}
 	return nil
 }
 
@@ -188,7 +196,7 @@ func listen() (net.Listener, error) {
 // report tells how it stands with the attack.
 func (f *field) report(withIdle bool) (r report) {
 	f.mu.Lock()
-	r.Counted, r.Failure = f.counted, f.failure
+	r.Counted, r.Failure, f.failure = f.counted, f.failure, ""
 	for c := range f.clients {
 		r.Counted += f.countOf(c)
 	}
@@ -228,7 +236,7 @@ func (f *field) neighbours() error {
 		var o order
 		switch err := in.Decode(&o); {
 		case errors.Is(err, io.EOF):
-			return nil
+			return f.failed()
 		case err != nil:
 			return err
 		}

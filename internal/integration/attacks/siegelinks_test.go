@@ -1,9 +1,11 @@
 package attacks
 
 import (
+	"bufio"
 	"context"
 	"errors"
-	"io"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -17,14 +19,16 @@ import (
 func linkSieges() []siege {
 	const each = 100
 	const clients = "100 clients a second, "
-	many := func(c *server.Conf[*world]) { c.Sessions.Time = time.Second }
+	many := func(c *server.Conf[*world]) { c.Sessions.Time = 10 * time.Second }
+	start := rand.N(200) // each round, which is a process, begins with other bytes
 	return []siege{
 		{
 			name: "cut at every byte", rate: each, pace: clients + "3 commands", counter: "SessionsResumed",
 			conf: many,
 			attack: func(f *field) {
 				f.members(each, func(nc net.Conn, n int) net.Conn {
-					return &brokenConn{Conn: nc, left: [][2]int{{37 * n % 200, -1}, {-1, 37 * n % 200}}[n%2], then: severed}
+					at := (start + n/2*37) % 200
+					return &brokenConn{Conn: nc, left: [][2]int{{at, -1}, {-1, at}}[n%2], then: severed}
 				})
 			},
 		},
@@ -57,7 +61,7 @@ func linkSieges() []siege {
 				}
 				f.raidsWith(100, func(nc net.Conn, _ int) {
 					nc.Write(say)
-					io.Copy(io.Discard, nc)
+					f.fewFail(nc, 5) // the sixth has a second
 				})
 			},
 		},
@@ -69,7 +73,7 @@ func linkSieges() []siege {
 			},
 			harm: paused,
 			attack: func(f *field) {
-				f.steady(16, func(error) bool { return true }) // theirs may be lost
+				f.steady(16, lostSession)
 			},
 		},
 	}
@@ -77,8 +81,23 @@ func linkSieges() []siege {
 
 // memberConf is of clients with a session, on links that break.
 var memberConf = client.Conf{
-	Logger: quiet, Session: true, KeepaliveTime: 50 * time.Millisecond, KeepaliveIntvl: 50 * time.Millisecond,
-	SysDataReceiveTimeout: 500 * time.Millisecond, Backoff: client.Backoff{First: time.Millisecond, Max: 20 * time.Millisecond},
+	Logger: quiet, Session: true, KeepaliveTime: 100 * time.Millisecond, KeepaliveIntvl: 100 * time.Millisecond,
+	SysDataReceiveTimeout: 5 * time.Second, Backoff: client.Backoff{First: time.Millisecond, Max: 20 * time.Millisecond},
+}
+
+// recovery is how long a command may take whose connection breaks, or whose peer is paused, on
+// a machine where others have the cores first.
+const recovery = 20 * time.Second
+
+// do does a command, which must end: the end of the attack ends it after a while only.
+func (f *field) do(c *client.Client[*world], cmd command, may func(error) bool) (succeeded bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), recovery)
+	defer cancel()
+	_, err := c.Do(ctx, cmd)
+	if err != nil && !may(err) && (f.ctx.Err() == nil || errors.Is(err, base.ErrDeadline)) {
+		f.fail(err)
+	}
+	return err == nil
 }
 
 // members makes so many clients a second. Each has a session, and a first connection that
@@ -98,9 +117,7 @@ func (f *field) members(each int, broken func(nc net.Conn, n int) net.Conn) {
 		}
 		defer f.leave(c)
 		for range 3 {
-			if _, err := c.Do(f.ctx, command{Op: echo, Body: make([]byte, 32)}); err != nil && f.ctx.Err() == nil {
-				f.fail(err)
-			}
+			f.do(c, command{Op: echo, Body: make([]byte, 32)}, never)
 		}
 	})
 }
@@ -112,16 +129,15 @@ func (f *field) steady(clients int, may func(error) bool) {
 		var c *client.Client[*world]
 		for c == nil && f.ctx.Err() == nil {
 			c = f.join(func(context.Context) (net.Conn, error) { return f.dial() })
+			time.Sleep(5 * time.Millisecond)
 		}
 		if c == nil {
 			return
 		}
 		defer f.leave(c)
 		for f.ctx.Err() == nil {
-			_, err := c.Do(f.ctx, command{Op: stubborn, N: 5})
-			f.strikes.Add(1)
-			if err != nil && f.ctx.Err() == nil && !may(err) {
-				f.fail(err)
+			if f.do(c, command{Op: stubborn, N: 5}, may) {
+				f.strikes.Add(1)
 			}
 			select {
 			case <-f.ctx.Done():
@@ -129,6 +145,30 @@ func (f *field) steady(clients int, may func(error) bool) {
 			}
 		}
 	})
+}
+
+// never is what may come of a command that has a session, and a server.
+func never(error) bool { return false }
+
+// fewFail reads what a server says on a connection, and wants so many failures at most.
+func (f *field) fewFail(nc net.Conn, most int) {
+	r := bufio.NewReader(nc)
+	if _, err := readHello(r); err != nil {
+		return
+	}
+	for failures := 0; ; {
+		h, _, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		if h.Kind == wire.KindFailure {
+			failures++
+		}
+		if failures > most {
+			f.fail(fmt.Errorf("%d of 16 commands have ended", failures))
+			return
+		}
+	}
 }
 
 // lostSession is what may come of a command whose server is killed.
@@ -184,16 +224,19 @@ func (c *brokenConn) sever() {
 
 func (c *brokenConn) Read(b []byte) (n int, err error) {
 	for {
-		n, err = c.Conn.Read(b)
-		switch {
-		case err != nil, c.left[down] < 0:
-			return n, err
-		case n <= c.left[down]:
-			c.left[down] -= n
-			return n, nil
-		}
-		if c.left[down] = 0; c.then == severed { // else what comes from now on is lost
+		if c.left[down] == 0 && c.then == severed {
 			c.sever()
 		}
+		most := len(b)
+		if c.left[down] > 0 {
+			most = min(most, c.left[down])
+		}
+		if n, err = c.Conn.Read(b[:most]); err != nil || c.left[down] < 0 {
+			return n, err
+		}
+		if c.left[down] > 0 {
+			c.left[down] -= n
+			return n, nil
+		} // what comes now is lost
 	}
 }

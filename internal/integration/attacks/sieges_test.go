@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cmdstream/cmdstream/client"
@@ -30,12 +31,12 @@ func sieges() []siege {
 		{
 			name: "stalled hello", pace: perSecond, counter: "FailedHellos",
 			conf:   func(c *server.Conf[*world]) { c.SysDataSendTimeout = 500 * time.Millisecond },
-			attack: func(f *field) { f.raids(nil) },
+			attack: func(f *field) { f.raids([]byte{}) },
 		},
 		{
 			name: "hello flood", pace: perSecond, counter: "TooManyHellos",
 			conf:   func(c *server.Conf[*world]) { c.MaxHellos = 4 },
-			attack: func(f *field) { f.raids(nil) },
+			attack: func(f *field) { f.raids([]byte{}) },
 		},
 		{
 			name: "TLS handshake flood", pace: perSecond, counter: "FailedHellos",
@@ -45,7 +46,7 @@ func sieges() []siege {
 		{
 			name: "descriptors exhausted", pace: perSecond + ", 30 descriptors", counter: "AcceptFailures",
 			beside: fewDescriptors,
-			attack: func(f *field) { f.raids(nil) },
+			attack: func(f *field) { f.raids([]byte{}) },
 		},
 		{
 			name: "connection cap", pace: perSecond, counter: "FullHellos",
@@ -53,8 +54,10 @@ func sieges() []siege {
 			attack: func(f *field) { f.raids(greeting(wire.ClientHello{})) },
 		},
 		{
-			name: "reconnect storm", pace: "200 clients a second, one command", counter: "FullHellos",
-			conf:   func(c *server.Conf[*world]) { c.WorkersCount = connections + 4 },
+			name: "reconnect storm", pace: "20 clients, each cut 10 times a second", counter: "FullHellos",
+			conf: func(c *server.Conf[*world]) {
+				c.WorkersCount, c.FullRetryAfter = connections+18, 10*time.Millisecond
+			},
 			attack: storm,
 		},
 		{
@@ -68,17 +71,18 @@ func sieges() []siege {
 			attack: func(f *field) { f.raids(append(greeting(wire.ClientHello{}), 0x10, 0x85, 0x80, 0)) },
 		},
 		{
-			name: "unknown version", pace: perSecond, counter: "FailedHellos",
+			name: "unknown version or kind", pace: perSecond, counter: "FailedHellos",
 			attack: func(f *field) {
 				hello := greeting(wire.ClientHello{})
 				hello[len(wire.Magic)] = 9
-				f.raids(hello)
+				f.raids(hello, append(greeting(wire.ClientHello{}), 0xa0, 0, 0))
 			},
 		},
 		{
-			name: "duplicate slot", pace: perSecond + ", 2 commands", counter: "Breaches",
+			name: "duplicate or skipped slot", pace: perSecond + ", 2 commands", counter: "Breaches",
 			attack: func(f *field) {
-				f.raids(append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 50})), 2)...))
+				skipped := frame(wire.KindCommand, 0, transport.DefaultMaxInFlight, appendCommand(nil, command{Op: echo}))
+				f.raids(append(greeting(wire.ClientHello{}), skipped...), append(greeting(wire.ClientHello{}), bytes.Repeat(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 50})), 2)...))
 			},
 		},
 		{
@@ -110,14 +114,32 @@ func sieges() []siege {
 				for slot := range 16 { // each sends one result, and waits
 					say = append(say, frame(wire.KindCommand, 0, slot, appendCommand(nil, command{Op: count, N: 1000}))...)
 				}
-				f.raids(say)
+				f.raidsWith(reconnects, func(nc net.Conn, _ int) {
+					nc.Write(say)
+					go io.Copy(io.Discard, nc)
+					for range 10 {
+						for slot := range 16 {
+							nc.Write(frame(wire.KindCredit, 0, slot, []byte{1}))
+						}
+						select {
+						case <-f.ctx.Done():
+							return
+						case <-time.After(10 * time.Millisecond):
+						}
+					}
+					select {
+					case <-f.ctx.Done():
+					case <-time.After(time.Second):
+					}
+				})
 			},
 		},
 		{
-			name: "credit flood", pace: perSecond + ", 1001 credits", counter: "Floods",
+			name: "credit flood or overflow", pace: perSecond + ", 1001 credits", counter: "Floods",
 			attack: func(f *field) {
 				say := append(greeting(wire.ClientHello{}), frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 50}))...)
-				f.raids(append(say, bytes.Repeat(frame(wire.KindCredit, 0, 0, []byte{1}), 1001)...))
+				much := frame(wire.KindCredit, 0, 0, wire.AppendUvarint(nil, 1<<31))
+				f.raids(append(bytes.Clone(say), bytes.Repeat(frame(wire.KindCredit, 0, 0, []byte{1}), 1001)...), append(bytes.Clone(say), much...))
 			},
 		},
 		{
@@ -204,7 +226,7 @@ func sieges() []siege {
 			attack: nestedBodies,
 		},
 		{
-			name: "panic in command", rate: 1000, pace: "1000 a second", counter: "Panics",
+			name: "panic in command, codec", rate: 1000, pace: "1000 a second", counter: "Panics",
 			conf:   func(c *server.Conf[*world]) { c.OnPanic = func(handler.Panic) {} },
 			attack: panicking,
 		},
@@ -235,11 +257,11 @@ func announcement(size uint64) []byte {
 	return frame(wire.KindCommand, wire.FlagMore, 0, append(wire.AppendUvarint(nil, size), make([]byte, 1000)...))
 }
 
-// raids makes connections, says the same on each, and reads until it is cut, or a second
-// is over.
-func (f *field) raids(say []byte) {
-	f.raidsWith(reconnects, func(nc net.Conn, _ int) {
-		nc.Write(say)
+// raids makes connections, says something on each, in turn, and reads until it is cut, or a
+// second is over.
+func (f *field) raids(says ...[]byte) {
+	f.raidsWith(reconnects, func(nc net.Conn, n int) {
+		nc.Write(says[n%len(says)])
 		io.Copy(io.Discard, nc)
 	})
 }
@@ -300,15 +322,26 @@ func handshakes(f *field) {
 	})
 }
 
-// storm has clients come, do a command, and go.
+// storm has clients reconnect, of which not all find a place.
 func storm(f *field) {
-	f.raidsWith(reconnects, func(nc net.Conn, _ int) {
-		c, err := client.New(f.ctx, clientCodec{}, nc, client.Conf{Logger: quiet})
+	f.together(20, func(int) {
+		conf := client.Conf{Logger: quiet, Backoff: client.Backoff{First: time.Millisecond, Max: 20 * time.Millisecond}}
+		var last atomic.Pointer[net.TCPConn]
+		c, err := client.NewReconnect(f.ctx, clientCodec{}, func(context.Context) (net.Conn, error) {
+			nc, err := f.dial()
+			if err == nil {
+				last.Store(nc.(*net.TCPConn))
+			}
+			return nc, err
+		}, conf)
 		if err != nil {
 			return
 		}
 		defer c.Close()
-		c.Do(f.ctx, command{Op: stubborn, N: 50})
+		f.paced(10, func(int) {
+			last.Load().SetLinger(0)
+			last.Load().Close()
+		})
 	})
 }
 
@@ -421,8 +454,13 @@ func nestedBodies(f *field) {
 }
 
 func panicking(f *field) {
-	body := appendCommand(nil, command{Op: explode})
-	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 1000, commands(0, body)) })
+	var bodies [][]byte
+	for _, op := range []op{explode, poison, spoiled} { // in Exec, in Decode, in Encode
+		bodies = append(bodies, appendCommand(nil, command{Op: op}))
+	}
+	f.one(wire.ClientHello{}, func(nc net.Conn) {
+		f.burst(nc, 1000, func(n int) []byte { return frame(wire.KindCommand, 0, n%1000, bodies[n%len(bodies)]) })
+	})
 }
 
 // abandoned opens sessions, and leaves them.

@@ -47,12 +47,12 @@ func serverSieges() []siege {
 			name: "long pause of a server", rate: unpaced, pace: "8 clients of it, stopped", counter: ofClients + "Silent",
 			harm:   paused,
 			attack: func(f *field) { f.serve(f.listener) },
-			suffer: func(f *field) { f.steady(8, lostSession) },
+			suffer: func(f *field) { f.steady(8, never) },
 		},
 		{
 			name: "drain", rate: unpaced, pace: "20 servers a second, 8 clients", counter: ofClients + "SentAgain",
 			attack: drains,
-			suffer: func(f *field) { f.steady(8, func(error) bool { return false }) },
+			suffer: func(f *field) { f.steady(8, never) },
 		},
 	}
 }
@@ -68,8 +68,8 @@ func (f *field) serve(l net.Listener) {
 	s.Serve(l)
 }
 
-// drains is one server after another, each of which is shut down after 50 ms while the next
-// one runs already. They take turns at one listener, whose connections go to the newest.
+// drains is one server after another, each of which is shut down while the next one runs
+// already. They take turns at one listener, whose connections go to the newest.
 func drains(f *field) {
 	var mu sync.Mutex // protects newest
 	var newest *pipeListener
@@ -89,11 +89,13 @@ func drains(f *field) {
 		serving.Go(func() {
 			select {
 			case <-f.ctx.Done():
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(75 * time.Millisecond):
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), recovery)
 			defer cancel()
-			s.Shutdown(ctx)
+			if err := s.Shutdown(ctx); err != nil {
+				f.fail(err)
+			}
 		})
 	}
 	next()
@@ -196,6 +198,8 @@ func (f *field) victims(each int, want error) {
 				f.fail(c.Err())
 			}
 		case <-f.ctx.Done():
+		case <-time.After(recovery):
+			f.fail(errors.New("a client does not end"))
 		}
 	})
 }

@@ -41,7 +41,7 @@ const (
 // siege is an attack over sockets, or a fault.
 type siege struct {
 	name   string
-	rate   int    // how often it strikes, a second; 0: reconnects
+	rate   int    // how often it strikes, a second; 0: reconnects; or unpaced
 	pace   string // in words
 	conf   func(*server.Conf[*world])
 	beside func(t *testing.T) (undo func()) // what else there is during the attack; nil: nothing
@@ -55,7 +55,7 @@ type siege struct {
 	counter string
 }
 
-// unpaced is the rate of a siege that strikes once a round.
+// unpaced is the rate of a siege that is held to none.
 const unpaced = -1
 
 // harm is what befalls the process of the attacker itself.
@@ -222,8 +222,10 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 			return striker.ask(t, order{}).Counted
 		}
 		time.Sleep(length / 4) // it gets going
-		for s.harm != unharmed && striker.ask(t, order{}).Strikes == 0 {
-			time.Sleep(time.Millisecond)
+		for early := striker.ask(t, order{}).Strikes; s.harm != unharmed; time.Sleep(time.Millisecond) {
+			if striker.ask(t, order{}).Strikes > early {
+				break
+			}
 		}
 		used, begin := attacked(order{}).CPU, time.Now()
 		time.Sleep(length / 4) // the honest ones pause
@@ -256,6 +258,11 @@ func (s siege) measure(t *testing.T, length time.Duration, rounds int) (m measur
 			attacker.cmd.Wait()
 			attacker = spare
 			attacker.place(t)
+		}
+		for late := striker.ask(t, order{}).Strikes; s.harm != unharmed; time.Sleep(time.Millisecond) {
+			if striker.ask(t, order{}).Strikes >= late+int64(100) { // all go on
+				break
+			}
 		}
 		m.counted += counted() - sofar
 		struck = append(struck, float64(striker.ask(t, order{}).Strikes-strikes)/time.Since(begin).Seconds())
@@ -300,6 +307,7 @@ func drive(clients []*client.Client[*world], length time.Duration) (load, error)
 	var mu sync.Mutex // protects all, each and failed
 	var all []time.Duration
 	each := make([]float64, len(clients))
+	begun := make([]atomic.Bool, len(clients))
 	var failed error
 	var stop atomic.Bool
 	var working sync.WaitGroup
@@ -318,6 +326,9 @@ func drive(clients []*client.Client[*world], length time.Duration) (load, error)
 					return
 				}
 				took = append(took, time.Since(begin))
+				if len(took) == 1 {
+					begun[of].Store(true)
+				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -326,6 +337,11 @@ func drive(clients []*client.Client[*world], length time.Duration) (load, error)
 		})
 	}
 	time.Sleep(length)
+	for i := range begun { // in a short one somebody may not have had a turn yet
+		for until := time.Now().Add(patienceOverSockets); !begun[i].Load() && time.Now().Before(until); {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	stop.Store(true)
 	working.Wait()
 	elapsed := time.Since(begin)

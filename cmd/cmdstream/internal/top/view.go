@@ -15,7 +15,6 @@ import (
 	"github.com/cmdstream/cmdstream/cmd/cmdstream/internal/remote"
 	"github.com/cmdstream/cmdstream/cmd/cmdstream/internal/terminal"
 	"github.com/cmdstream/cmdstream/debug"
-	"github.com/cmdstream/cmdstream/server"
 )
 
 // orders are those in which commands are shown, by what counts most.
@@ -88,19 +87,26 @@ func (m model) head() []string {
 		if one.Error != "" {
 			text += "  " + terminal.Bad(remote.Clean(one.Error))
 		}
+		if found := troubles(one.Stats); found != "" {
+			text += "  " + terminal.Bad(found)
+		}
 		lines = append(lines, text)
 	}
 	// The commands need some room, too.
 	return append(lines[:min(len(lines), max(1, m.height-6))], "")
 }
 
-// troubles names the counters of a server that tell of trouble and are not 0.
-func troubles(stats server.Stats) string {
+// everyday are the counters that tell of no trouble.
+var everyday = []string{"SessionsOpened", "SessionsResumed", "SessionsExpired", "SentAgain", "Deadlines"}
+
+// troubles names the counters of a server's Stats, or a client's, that tell of trouble and are
+// not 0.
+func troubles(stats any) string {
 	var found []string
 	v := reflect.ValueOf(stats)
 	for i := range v.NumField() {
 		field := v.Type().Field(i).Name
-		if v.Field(i).Kind() == reflect.Uint64 && v.Field(i).Uint() > 0 && field != "SessionsOpened" && field != "SessionsResumed" && field != "SessionsExpired" {
+		if v.Field(i).Kind() == reflect.Uint64 && v.Field(i).Uint() > 0 && !slices.Contains(everyday, field) {
 			found = append(found, fmt.Sprintf("%s %d", field, v.Field(i).Uint()))
 		}
 	}
