@@ -32,7 +32,7 @@ func streams() []row {
 			also:     []string{"TestACutAtEveryByte"},
 		},
 		{
-			name: "flipped bits", limit: "the rules of the wire, `client.Conf.Timeout`; nothing finds a flip inside a body",
+			name: "flipped bits", limit: "the rules of the wire; `client.Conf.Timeout`, off by default; nothing finds a flip inside a body",
 			conf: func(l *limits) {
 				l.client.Timeout = flipTimeout
 				l.client.SysDataReceiveTimeout, l.server.SysDataSendTimeout = 30*time.Millisecond, 30*time.Millisecond

@@ -81,7 +81,7 @@ func floods() []row {
 			also:     []string{"TestAPeerThatReadsNothing", "TestAClientThatStopsReading"},
 		},
 		{
-			name: "tiny credits", limit: "one result for each credit; `ReceiveTimeout` where the client falls silent",
+			name: "tiny credits", limit: "one result for each credit; `ReceiveTimeout`, off by default, where the client falls silent",
 			conf:     func(l *limits) { l.server.ReceiveTimeout = 50 * time.Millisecond },
 			lift:     func(l *limits) { l.server.ReceiveTimeout = 0 },
 			attack:   tinyCredits,

@@ -26,7 +26,7 @@ func lives() []row {
 	}
 	return []row{
 		{
-			name: "half-open link", limit: "`KeepaliveTime`, `KeepaliveIntvl`; `ReceiveTimeout`",
+			name: "half-open link", limit: "`KeepaliveTime`, `KeepaliveIntvl`; `ReceiveTimeout`; without a session off by default",
 			conf: keepalive, lift: noKeepalive,
 			attack:   halfOpen,
 			counters: []string{"Idle", "client.Stats.Silent"},
@@ -37,7 +37,7 @@ func lives() []row {
 			also: []string{"TestAHalfOpenConnection", "TestReceiveTimeout"},
 		},
 		{
-			name: "one-way and two-way partition", limit: "`KeepaliveTime`, `KeepaliveIntvl`",
+			name: "one-way and two-way partition", limit: "`KeepaliveTime`, 15 s, and `KeepaliveIntvl`, 5 s, of a session",
 			conf: keepalive, lift: noKeepalive,
 			attack:   partitions,
 			counters: []string{"SessionsResumed", "client.Stats.Silent"},
@@ -46,7 +46,7 @@ func lives() []row {
 			also:     []string{"TestACutAtEveryByte"},
 		},
 		{
-			name: "long pause of either side", limit: "`KeepaliveTime`, `KeepaliveIntvl`; `Sessions.Time`, 1 min",
+			name: "long pause of either side", limit: "`KeepaliveTime`, 15 s, and `KeepaliveIntvl`, 5 s, of a session; `Sessions.Time`, 1 min",
 			conf: func(l *limits) {
 				keepalive(l)
 				l.server.Sessions.Time = 100 * time.Millisecond
