@@ -115,22 +115,42 @@ func wantList(t *testing.T, got []wire.ClientSlot, want ...wire.ClientSlot) {
 	}
 }
 
-// N1: the id of an opening that was not answered is never used again.
+// N1: the id of an opening that was not answered, or refused, is never used again.
 func TestAnOpeningThatIsNotAnsweredIsNotRepeated(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := memnet.Listen()
-		ids := make(chan wire.SessionID, 2)
+		seen := map[wire.SessionID]bool{{}: true}
+		opens := func(h wire.ClientHello) {
+			if h.Session == nil || h.Session.Resume || h.Session.Epoch != 1 || seen[h.Session.ID] {
+				t.Errorf("the hello asks for the session %+v, after %v", h.Session, seen)
+				return
+			}
+			seen[h.Session.ID] = true
+		}
+		done := make(chan *peer)
 		go func() {
 			p := acceptRaw(t, l)
-			ids <- p.hello(wire.ServerHello{Status: wire.StatusFull}).Session.ID
+			opens(p.hello(wire.ServerHello{Status: wire.StatusFull}))
 			p.nc.Close()
 			p = acceptRaw(t, l)
-			ids <- p.hello(wire.ServerHello{SessionTime: sessionTime}).Session.ID
+			opens(p.hello(wire.ServerHello{SessionTime: sessionTime}))
+			done <- p
 		}()
-		redial(t, l.Dial, client.Conf{Session: true})
-		if first, second := <-ids, <-ids; first == second || first == (wire.SessionID{}) {
-			t.Errorf("the ids are %x and %x", first, second)
+		c := redial(t, l.Dial, client.Conf{Session: true})
+		p := <-done
+		start(t.Context(), c, command{})
+		p.expect(kindCommand)
+		p.nc.Cut(memnet.FIN)
+		p = acceptRaw(t, l)
+		p.hello(wire.ServerHello{Status: wire.StatusSessionLost})
+		p.nc.Close()
+		for range 3 { // openings that the server may have taken
+			p = acceptRaw(t, l)
+			opens(p.hearHello())
+			p.nc.Cut(memnet.RST)
 		}
+		p = acceptRaw(t, l)
+		opens(p.hello(wire.ServerHello{SessionTime: sessionTime}))
 	})
 }
 
