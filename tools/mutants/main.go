@@ -163,7 +163,7 @@ func all(ctx context.Context, chosen []job, workers int, complete bool) bool {
 				if v.suite == suites[0].name || v.suite == suites[1].name {
 					early++
 				}
-				fmt.Printf("%2d/%d  %-8s  %-64s %s (%.0f s)\n", tried, len(chosen), v.suite, m.name, v.test, v.took.Seconds())
+				fmt.Printf("%2d/%d  %-8s  %-64s %s (%.0f s)\n%22s%s\n", tried, len(chosen), v.suite, m.name, v.test, v.took.Seconds(), "", said(v.out))
 			}
 			places <- dir
 		})
@@ -262,11 +262,22 @@ func copyTree(dir string) error {
 }
 
 var (
-	failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
-	running = regexp.MustCompile(`(?m)^\s+(Test\S+) \(`)
-	stack   = regexp.MustCompile(`\.(Test\w+)[.(]`)
-	begun   = regexp.MustCompile(`(?m)^=== RUN\s+(\S+)`)
+	failure   = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	running   = regexp.MustCompile(`(?m)^\s+(Test\S+) \(`)
+	stack     = regexp.MustCompile(`\.(Test\w+)[.(]`)
+	complaint = regexp.MustCompile(`(?m)^\s+\w+\.go:\d+: (.*)|^(panic: .*)`)
+	begun     = regexp.MustCompile(`(?m)^=== RUN\s+(\S+)`)
 )
+
+// said is the first thing that a test has said of what is wrong.
+func said(out []byte) string {
+	found := complaint.FindSubmatch(out)
+	if found == nil {
+		return "it said nothing"
+	}
+	text := append(found[1], found[2]...)
+	return string(text[:min(len(text), 120)])
+}
 
 // failed is the name of the test that failed, or was running when its program ended; "":
 // none.
