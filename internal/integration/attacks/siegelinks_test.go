@@ -73,17 +73,17 @@ func linkSieges() []siege {
 			},
 			harm: paused,
 			attack: func(f *field) {
-				f.steady(16, lostSession)
+				f.steady(16, soon, lostSession)
 			},
 		},
 	}
 }
 
-// memberConf is of clients with a session, on links that break.
-var memberConf = client.Conf{
-	Logger: quiet, Session: true, KeepaliveTime: 100 * time.Millisecond, KeepaliveIntvl: 100 * time.Millisecond,
-	SysDataReceiveTimeout: 5 * time.Second, Backoff: client.Backoff{First: time.Millisecond, Max: 20 * time.Millisecond},
-}
+// How soon a client finds out that its server is silent.
+const (
+	soon = 100 * time.Millisecond
+	late = recovery // a server that is only slow is not silent
+)
 
 // recovery is how long a command may take whose connection breaks, or whose peer is paused, on
 // a machine where others have the cores first.
@@ -105,7 +105,7 @@ func (f *field) do(c *client.Client[*world], cmd command, may func(error) bool) 
 func (f *field) members(each int, broken func(nc net.Conn, n int) net.Conn) {
 	f.each(each, func(n int) {
 		dials := 0
-		c := f.join(func(ctx context.Context) (net.Conn, error) {
+		c := f.join(soon, func(ctx context.Context) (net.Conn, error) {
 			nc, err := f.dial()
 			if dials++; err == nil && dials == 1 {
 				nc = broken(nc, n)
@@ -124,11 +124,11 @@ func (f *field) members(each int, broken func(nc net.Conn, n int) net.Conn) {
 
 // steady are clients with a session that do a command now and then, as long as the attack
 // lasts. An error must be one that may be.
-func (f *field) steady(clients int, may func(error) bool) {
+func (f *field) steady(clients int, keepalive time.Duration, may func(error) bool) {
 	f.together(clients, func(int) {
 		var c *client.Client[*world]
 		for c == nil && f.ctx.Err() == nil {
-			c = f.join(func(context.Context) (net.Conn, error) { return f.dial() })
+			c = f.join(keepalive, func(context.Context) (net.Conn, error) { return f.dial() })
 			time.Sleep(5 * time.Millisecond)
 		}
 		if c == nil {

@@ -41,18 +41,18 @@ func serverSieges() []siege {
 			name: "server killed", rate: unpaced, pace: "8 clients of it", counter: ofClients + "SessionsLost",
 			harm:   killed,
 			attack: func(f *field) { f.serve(f.listener) },
-			suffer: func(f *field) { f.steady(8, lostSession) },
+			suffer: func(f *field) { f.steady(8, late, lostSession) },
 		},
 		{
 			name: "long pause of a server", rate: unpaced, pace: "8 clients of it, stopped", counter: ofClients + "Silent",
 			harm:   paused,
 			attack: func(f *field) { f.serve(f.listener) },
-			suffer: func(f *field) { f.steady(8, never) },
+			suffer: func(f *field) { f.steady(8, soon, never) },
 		},
 		{
 			name: "drain", rate: unpaced, pace: "20 servers a second, 8 clients", counter: ofClients + "SentAgain",
 			attack: drains,
-			suffer: func(f *field) { f.steady(8, never) },
+			suffer: func(f *field) { f.steady(8, late, never) },
 		},
 	}
 }

@@ -420,8 +420,11 @@ func (f *field) together(times int, do func(n int)) {
 }
 
 // join makes a client with a session, which is watched; nil: it could not.
-func (f *field) join(dial client.Dialer) *client.Client[*world] {
-	c, err := client.NewReconnect(f.ctx, clientCodec{}, dial, memberConf)
+func (f *field) join(keepalive time.Duration, dial client.Dialer) *client.Client[*world] {
+	c, err := client.NewReconnect(f.ctx, clientCodec{}, dial, client.Conf{
+		Logger: quiet, Session: true, KeepaliveTime: keepalive, KeepaliveIntvl: keepalive,
+		SysDataReceiveTimeout: 5 * time.Second, Backoff: client.Backoff{First: time.Millisecond, Max: 20 * time.Millisecond},
+	})
 	if err != nil {
 		return nil
 	}
