@@ -1,11 +1,14 @@
 package server_test
 
 import (
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
 	"github.com/cmdstream/cmdstream/compress/flate"
 	"github.com/cmdstream/cmdstream/internal/memnet"
@@ -154,6 +157,34 @@ func TestRefusedHellosAreCounted(t *testing.T) {
 		settle()
 		if s := h.Stats(); s.FullHellos != 2 || s.RefusedHellos != 1 || s.Unauthorized != 1 || s.FailedHellos != 0 || s.Connections != 1 {
 			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// A command whose time is over counts once, whatever it does then; one that ends before, or is
+// given up, does not.
+func TestDeadlinesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{}, commands{"wait": wait, "slow": later, "says so": func(context.Context, func(string, bool) error) error {
+			return base.ErrDeadline // of another command, perhaps
+		}})
+		nc := h.dial()
+		sayHello(t, nc)
+		go io.Copy(io.Discard, nc)
+		command := func(slot uint64, timeout time.Duration, name string) {
+			payload := append(wire.AppendExtras(nil, wire.Extras{Timeout: uint64(timeout.Microseconds())}), name+"\n"...)
+			nc.Write(append(wire.AppendHeader(nil, wire.Header{Kind: wire.KindCommand, Flags: wire.FlagExtras, Slot: slot, Length: len(payload)}), payload...))
+		}
+		command(0, time.Second, "wait")
+		command(1, time.Second, "wait")
+		command(2, 2*time.Second, "slow") // which takes one
+		command(3, 10*time.Second, "wait")
+		command(4, 10*time.Second, "says so")
+		time.Sleep(5 * time.Second)
+		nc.Write(wire.AppendHeader(nil, wire.Header{Kind: wire.KindCancel, Slot: 3}))
+		time.Sleep(10 * time.Second)
+		if got := h.Stats().Deadlines; got != 2 {
+			t.Errorf("%d deadlines are counted", got)
 		}
 	})
 }
