@@ -204,7 +204,7 @@ func (l *link[T]) stray(m *transport.Message) error {
 	l.strays++
 	l.client.counters.strays.Add(1)
 	if l.strays > maxStrays {
-		return transport.BrokenRule("more than %d results and failures came for no open command", maxStrays)
+		return transport.BrokenRule("more than %d results, failures and credits came for no open command", maxStrays)
 	}
 	l.client.conf.Logger.Warn("the server sent a result or failure for no open command", "slot", m.Slot, "seq", m.Seq)
 	if m.Kind != transport.Result || m.Err != nil || m.Pieces != nil { // a large one is not worth its memory

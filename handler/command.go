@@ -26,6 +26,7 @@ type command[T any] struct {
 	flushed  bool               // with others: how long it took says little
 	started  bool               // its codec, and then its Exec, was called
 	armed    bool               // its timer is started, or was
+	timedOut bool               // the server ends it because its time is over
 	rejected bool               // it has ended, and was not run: to the client it is as if it had not come
 	results  int                // that were sent
 	answered bool               // in a session: by one small result, which is in scratch, or in packed; it is not in kept
@@ -115,7 +116,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 	x.ctx.parent = x.session.ctx
 	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, conn.At(), m.Timeout)
 	x.seq, x.link, x.granted, x.credits = m.Seq, conn, credit, 0
-	x.ended, x.running, x.started, x.rejected, x.results = false, true, false, false, 0
+	x.ended, x.running, x.started, x.rejected, x.timedOut, x.results = false, true, false, false, false, 0
 	if x.session.named {
 		x.letGoLocked()
 	}
@@ -160,7 +161,7 @@ func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	x.mu.Lock()
 	x.turn, x.flushed = t, false
 	over, late, why := x.hasEnded(), x.late(t), x.ctx.cause
-	x.started = !over && !late
+	x.started, x.timedOut = !over && !late, late
 	if t.role == nil && x.started {
 		x.arm()
 	}
@@ -169,7 +170,6 @@ func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	case over:
 		return ended(seq, why)
 	case late:
-		x.session.handler.Counters.Deadlines.Add(1)
 		return tooLate()
 	}
 	return nil

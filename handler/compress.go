@@ -44,7 +44,7 @@ func (s *Session[T]) decompress(body []byte, memory *Memory) (plain []byte, held
 	if s.compression == nil {
 		return nil, 0, &base.Error{Outcome: base.Rejected, Code: base.ErrDecode, Message: "the body is compressed, and no compression was agreed upon"}
 	}
-	for room := min(max(4<<bits.Len(uint(len(body))), keepBody), limit); ; room = min(4*room, limit) {
+	for room := min(max(2<<bits.Len(uint(len(body))), keepBody), limit); ; room = min(4*room, limit) {
 		if !memory.take(room) {
 			s.handler.Counters.NoMemory.Add(1)
 			return nil, 0, noMemory(room)

@@ -193,8 +193,11 @@ func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
 func (x *command[T]) shed(refusal *base.Error) {
 	x.mu.Lock()
 	seq := x.seq
+	x.timedOut = refusal.Code == base.ErrDeadline
+	if !x.timedOut {
+		x.session.handler.Counters.Shed.Add(1)
+	}
 	x.mu.Unlock()
-	x.session.handler.Counters.Shed.Add(1)
 	x.end(seq, refusal)
 	x.session.finish(x)
 }

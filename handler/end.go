@@ -30,9 +30,7 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 		x.mu.Unlock()
 		return
 	}
-	if failure.Code == base.ErrDeadline && !x.hasEnded() {
-		x.session.handler.Counters.Deadlines.Add(1)
-	}
+	x.timedOut = ctxErr == context.DeadlineExceeded
 	if !x.started { // nor will it be
 		failure.Outcome = base.Rejected
 	}
@@ -65,12 +63,15 @@ func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 	x.ended, x.rejected = true, failure.Outcome == base.Rejected
 	x.endInputs()
 	x.signal()
+	conn := x.link
+	if m := x.sending; !x.session.named && m != nil && conn.Abort(m) == transport.Whole && m.Last {
+		return told{} // it has just become whole
+	}
+	if x.timedOut {
+		x.session.handler.Counters.Deadlines.Add(1)
+	}
 	if x.session.named {
 		return x.keepFailure(failure, atOnce)
-	}
-	conn := x.link
-	if m := x.sending; m != nil && conn.Abort(m) == transport.Whole && m.Last {
-		return told{} // it has just become whole
 	}
 	if !conn.Supports(transport.Failure) {
 		failure.Seq = x.seq
@@ -142,6 +143,9 @@ func detail(err error) (text string) {
 // errorText is err.Error(), unless that panics. Of an *Error that was made here it
 // is the message and the cause: the client knows the rest.
 func errorText(err error) (text string) {
+	if ran, ok := err.(*ranError); ok {
+		err = ran.error
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			text = fmt.Sprintf("an error of type %T, whose Error panicked: %v", err, v)

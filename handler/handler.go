@@ -36,7 +36,8 @@ type Invoker[T any] interface {
 }
 
 // NewInvoker returns the usual Invoker: it executes commands with receiver. An error of Exec
-// that says Rejected says Failed then, since the command has run.
+// that says Rejected says Failed then, since the command has run; errors.Is and errors.As find
+// in it what they found before.
 func NewInvoker[T any](receiver T) Invoker[T] { return invoker[T]{receiver} }
 
 type invoker[T any] struct{ receiver T }
@@ -57,9 +58,6 @@ func hasRun(err error) error {
 	}
 	failed := *e
 	failed.Outcome = base.Failed
-	if err == error(e) {
-		return &failed
-	}
 	return &ranError{err, &failed}
 }
 

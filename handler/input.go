@@ -22,6 +22,7 @@ type inputs struct {
 	queue   []input
 	came    int           // how many have come, the end counted
 	granted int           // how many may come
+	free    int           // bytes of those in queue that are not counted, keepBody at most
 	taken   int           // that were, and for which no credit was given yet
 	last    bool          // no more follow
 	wake    chan struct{} // closed when something has changed; nil: nobody waits
@@ -32,6 +33,7 @@ type input struct {
 	compressed bool
 	memory     *Memory
 	held       int // bytes of memory
+	free       int // bytes that are not counted
 }
 
 func (in *inputs) signal() {
@@ -45,7 +47,7 @@ func (in *inputs) signal() {
 func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	refusal, held := m.Err, 0
 	if refusal == nil {
-		held, refusal = c.memory.hold(m.Size(), m.Reserved, 0)
+		held, refusal = c.memory.hold(m.Size(), m.Reserved, x.freeForInputs())
 	}
 	if refusal != nil {
 		if refusal.Code == base.ErrBusy {
@@ -80,6 +82,10 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	in.last = m.Last
 	if !isEnd {
 		next := input{compressed: m.Compressed, memory: c.memory, held: held}
+		if held == 0 {
+			next.free = m.Size()
+			in.free += next.free
+		}
 		if m.Pieces != nil {
 			next.body.SetPieces(m.Pieces)
 		} else {
@@ -90,6 +96,16 @@ func (x *command[T]) input(c *Conn[T], m *transport.Message) error {
 	}
 	in.signal()
 	return nil
+}
+
+// freeForInputs is how many bytes more may wait without being counted.
+func (x *command[T]) freeForInputs() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.inputs == nil {
+		return keepBody
+	}
+	return keepBody - x.inputs.free
 }
 
 // inputsLocked returns the command's inputs. The caller holds mu.
@@ -156,6 +172,7 @@ func (x *command[T]) nextInput(seq base.Seq) (next input, cmd base.Cmd[T], wake 
 	case len(in.queue) > 0:
 		next, in.queue[0] = in.queue[0], input{}
 		in.queue = in.queue[1:]
+		in.free -= next.free
 		t := x.creditInputs(in)
 		x.mu.Unlock()
 		x.tell(t)

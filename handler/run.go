@@ -134,6 +134,9 @@ var errReturned = &base.Error{Outcome: base.Unknown, Code: base.ErrCommandEnded,
 // keepBody is the capacity in bytes that a record keeps for the next command.
 const keepBody = 4 << 10
 
+// keepMetadata is the same for its metadata.
+const keepMetadata = 1 << 10
+
 // panicked reports a panic in the code that belongs to what: a command, or a
 // result.
 func (x *command[T]) panicked(seq base.Seq, what, v any) {

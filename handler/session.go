@@ -162,6 +162,9 @@ func (s *Session[T]) finish(x *command[T]) {
 		s.handler.wheel.Stop(&x.timer)
 	}
 	x.ctx.cancel(context.Canceled, errReturned)
+	if cap(x.ctx.metadata) > keepMetadata { // the record may stay, and its memory was given back
+		x.ctx.metadata = nil
+	}
 	x.endInputs()
 	spent, last := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}
 	if spent && s.named && s.table[x.slot] == x { // its client may not have seen what it sent

@@ -148,7 +148,7 @@ func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory
 	}
 	if c.asks {
 		s.hellos--
-		s.ctx = s.resuming
+		s.ctx, s.resuming = s.resuming, nil
 		s.handler.Counters.SessionsResumed.Add(1)
 	}
 	s.conn = c

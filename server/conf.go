@@ -91,15 +91,15 @@ type Conf[T any] struct {
 	MaxQueueTime time.Duration
 	// MaxConnBytes is how many bytes of commands, their metadata and their inputs one
 	// connection may hold, those on their way included; 0: 64 MiB. MaxBytes is the same for
-	// the whole server; 0: 512 MiB. What has no room is Rejected, base.ErrBusy; a command
-	// whose input has none is Failed. Commands up to 4 KiB that came in one frame are not
-	// counted: MaxInFlight bounds them. Neither should be less than MaxCmdSize: what never
-	// fits is refused as busy, too.
+	// the whole server; 0: 512 MiB. What has no room is Rejected, base.ErrBusy, and so ends a
+	// command whose input has none. Commands up to 4 KiB that came in one frame are not
+	// counted, nor are 4 KiB of inputs that wait for one: MaxInFlight bounds them. Neither
+	// should be less than MaxCmdSize: what never fits is refused as busy, too.
 	MaxConnBytes int
 	MaxBytes     int
 	// BodyTimeout ends the connection of a client that has begun bodies, in pieces, and
 	// does not send them: they hold memory. Within this time an eighth of what they are
-	// to have must come. 0: 2 minutes.
+	// to have, with their metadata, must come. 0: 2 minutes.
 	BodyTimeout time.Duration
 	// Invoker runs the commands; nil: it calls their Exec with the receiver.
 	Invoker handler.Invoker[T]

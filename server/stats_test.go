@@ -166,7 +166,7 @@ func TestRefusedHellosAreCounted(t *testing.T) {
 func TestDeadlinesAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, server.Conf[World]{}, commands{"wait": wait, "slow": later, "says so": func(context.Context, func(string, bool) error) error {
-			return base.ErrDeadline // of another command, perhaps
+			return &base.Error{Code: base.ErrDeadline} // of another command, perhaps
 		}})
 		nc := h.dial()
 		sayHello(t, nc)

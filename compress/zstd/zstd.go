@@ -83,12 +83,13 @@ const least = 64 << 10
 // decoder returns a decoder that makes no more than limit bytes, or than least. Its
 // DecodeAll is for many goroutines at once.
 func (c *compression) decoder(limit int) (*zstd.Decoder, error) {
+	limit = max(limit, least)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d := c.decoders[limit]; d != nil {
 		return d, nil
 	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(limit, least))))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(limit)))
 	if err != nil {
 		return nil, err
 	}

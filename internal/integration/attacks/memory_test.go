@@ -143,11 +143,16 @@ func manyLargeCommands(a *arena, clients, each, limit int) {
 	a.heldWithin(limit)
 }
 
-// onlyMetadata begins commands of one byte, and keeps that back.
+// onlyMetadata begins commands of one byte, and keeps that back; every other one comes, and
+// goes on.
 func onlyMetadata(a *arena) {
 	p := a.peer(wire.ClientHello{})
 	metadata := wire.AppendPair(nil, "key", strings.Repeat("m", 8000))
 	for slot := range 40 {
+		if slot%2 > 0 {
+			p.extras(slot, wire.Extras{Metadata: metadata}, command{Op: block})
+			continue
+		}
 		begins := wire.AppendUvarint(wire.AppendExtras(nil, wire.Extras{Metadata: metadata}), 1)
 		p.send(wire.KindCommand, wire.FlagExtras|wire.FlagMore, slot, begins)
 		if slot == 20 {
