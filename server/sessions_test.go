@@ -332,10 +332,10 @@ func TestAuthenticateOfAResume(t *testing.T) {
 		}()
 		for hello := range 3 {
 			settle()
-			h.echoes(c.Client) // whose ctx is the next one's, since nobody has looked at it
 			if r, err := c.Do(t.Context(), cmd("who")); err != nil || r.(result).text != fmt.Sprint(hello+1) {
 				t.Errorf("after hello %d: %v, %v", hello+1, r, err)
 			}
+			h.echoes(c.Client) // whose ctx is the next command's, since nobody has looked at it
 			c.cut()
 			c.mend()
 		}

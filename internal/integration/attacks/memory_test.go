@@ -143,23 +143,27 @@ func manyLargeCommands(a *arena, clients, each, limit int) {
 	a.heldWithin(limit)
 }
 
-// onlyMetadata begins commands of one byte, and keeps that back; every other one comes, and
-// goes on.
+// onlyMetadata begins commands of one byte, and keeps that back, on one connection; on another
+// they come, and do not end.
 func onlyMetadata(a *arena) {
-	p := a.peer(wire.ClientHello{})
 	metadata := wire.AppendPair(nil, "key", strings.Repeat("m", 8000))
-	for slot := range 40 {
-		if slot%2 > 0 {
-			p.extras(slot, wire.Extras{Metadata: metadata}, command{Op: block})
-			continue
+	for _, whole := range []bool{false, true} {
+		p, refused := a.peer(wire.ClientHello{}), a.stat("NoMemory")
+		for slot := range 20 {
+			if whole {
+				p.extras(slot, wire.Extras{Metadata: metadata}, command{Op: block})
+				continue
+			}
+			begins := wire.AppendUvarint(wire.AppendExtras(nil, wire.Extras{Metadata: metadata}), 1)
+			p.send(wire.KindCommand, wire.FlagExtras|wire.FlagMore, slot, begins)
 		}
-		begins := wire.AppendUvarint(wire.AppendExtras(nil, wire.Extras{Metadata: metadata}), 1)
-		p.send(wire.KindCommand, wire.FlagExtras|wire.FlagMore, slot, begins)
-		if slot == 20 {
+		a.counted("NoMemory", refused+1)
+		a.expect(a.stat("NoMemory") > refused, "all is held, whole: %v", whole)
+		if !whole {
 			a.middle()
 		}
 	}
-	a.heldWithin(100_000)
+	a.heldWithin(200_000)
 }
 
 // smallInputs sends commands that take none eight inputs each.
