@@ -107,14 +107,14 @@ func sieges() []siege {
 			attack: func(f *field) { f.raids(greeting(wire.ClientHello{})) },
 		},
 		{
-			name: "tiny credits", pace: perSecond + ", 16 streams", counter: "Idle",
+			name: "tiny credits", rate: 20, pace: "20 x 16 streams a second, 10 credits each", counter: "Idle",
 			conf: func(c *server.Conf[*world]) { c.ReceiveTimeout = 500 * time.Millisecond },
 			attack: func(f *field) {
 				say := greeting(wire.ClientHello{})
 				for slot := range 16 { // each sends one result, and waits
 					say = append(say, frame(wire.KindCommand, 0, slot, appendCommand(nil, command{Op: count, N: 1000}))...)
 				}
-				f.raidsWith(reconnects, func(nc net.Conn, _ int) {
+				f.raidsWith(20, func(nc net.Conn, _ int) {
 					nc.Write(say)
 					go io.Copy(io.Discard, nc)
 					for range 10 {
