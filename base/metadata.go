@@ -31,9 +31,9 @@ func OutgoingMetadata(ctx context.Context) Metadata {
 	return m
 }
 
-// MetadataOf returns the metadata of the command whose Exec was called with ctx;
-// nil: it carries none, or the command has returned. It does not go out again with the commands that Exec
-// sends itself. It must not be changed.
+// MetadataOf returns the metadata of the command whose Exec was called with ctx; nil: it
+// carries none, or the command has returned. It does not go out again with the commands
+// that Exec sends itself. It must not be changed.
 func MetadataOf(ctx context.Context) Metadata {
 	m, _ := ctx.Value(incomingKey{}).(Metadata)
 	return m

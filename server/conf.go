@@ -68,11 +68,11 @@ type Conf[T any] struct {
 	ServerSettings Settings
 	// Authenticate, if set, decides who may connect. It sees each client's hello, and
 	// returns the ctx from which the commands' ctx take their values, those of a session
-	// that is resumed from then on, and the name of the principal: a session can be resumed by the principal that opened it and
-	// by nobody else. An error refuses the client, base.ErrUnauthorized, with its
-	// text. ctx ends with the hello. Without it a session belongs to the client's
-	// certificate, if there is one, and credentials are refused. It must be safe
-	// for concurrent use.
+	// that is resumed from then on, and the name of the principal: a session can be
+	// resumed by the principal that opened it and by nobody else. An error refuses the
+	// client, base.ErrUnauthorized, with its text. ctx ends with the hello. Without it a
+	// session belongs to the client's certificate, if there is one, and credentials are
+	// refused. It must be safe for concurrent use.
 	Authenticate func(ctx context.Context, hello ClientHello) (context.Context, string, error)
 	// Sessions bounds the sessions of clients with client.Conf.Session.
 	Sessions Sessions
