@@ -5,6 +5,7 @@ import (
 	stdflate "compress/flate"
 	"errors"
 	"strings"
+	"testing/synctest"
 	"time"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -179,6 +180,16 @@ func smallInputs(a *arena) {
 		}
 	}
 	a.heldWithin(100_000)
+	// One that takes its inputs goes on, where all is held by others: it has room in any case.
+	p = a.peer(wire.ClientHello{})
+	p.send(wire.KindCommand, wire.FlagMore, 0, wire.AppendUvarint(nil, 99_999))
+	p.command(20, command{Op: sum})
+	for n := range 3 {
+		p.send(wire.KindInput, map[bool]wire.Flags{true: wire.FlagLast}[n == 2], 20, make([]byte, 4000))
+		synctest.Wait()
+	}
+	on := a.until(func() bool { results, ends := p.heard(20); return results == 1 && ends == 1 })
+	a.expect(on, "a command with inputs does not go on")
 }
 
 // heldWithin waits until something was refused for want of memory: no more than limit bytes

@@ -309,7 +309,7 @@ func drive(clients []*client.Client[*world], length time.Duration) (load, error)
 	each := make([]float64, len(clients))
 	begun := make([]atomic.Bool, len(clients))
 	var failed error
-	var stop atomic.Bool
+	var stop, broken atomic.Bool
 	var working sync.WaitGroup
 	begin := time.Now()
 	for i := range callers {
@@ -323,6 +323,7 @@ func drive(clients []*client.Client[*world], length time.Duration) (load, error)
 					mu.Lock()
 					defer mu.Unlock()
 					failed = err
+					broken.Store(true)
 					return
 				}
 				took = append(took, time.Since(begin))
@@ -338,7 +339,7 @@ func drive(clients []*client.Client[*world], length time.Duration) (load, error)
 	}
 	time.Sleep(length)
 	for i := range begun { // in a short one somebody may not have had a turn yet
-		for until := time.Now().Add(patienceOverSockets); !begun[i].Load() && time.Now().Before(until); {
+		for until := time.Now().Add(patienceOverSockets); !begun[i].Load() && !broken.Load() && time.Now().Before(until); {
 			time.Sleep(time.Millisecond)
 		}
 	}
