@@ -88,70 +88,63 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 	if len(s.scratch.B) > keepInbox {
 		k.fresh = 0 // that may have taken a while
 	}
-	owed, err := s.prepare(k, conn)
-	if err != nil {
+	if err := s.prepare(k, conn); err != nil {
 		l.release(s)
 		return nil, 0, err
 	}
-	if s.message.Large() {
-		s.sayBefore(conn, owed)
-		owed = 0
-	}
-	flush, err := conn.Append(&s.message)
-	for err == transport.ErrNoRoom {
-		s.sayBefore(conn, owed)
-		owed = 0
-		if err = conn.Room(k.ctx()); err == nil {
-			s.message.Timeout = c.clock.left(s.until)
-			flush, err = conn.Append(&s.message)
-		}
-	}
-	switch {
-	case flush && crowd && k.owner == channel:
-		conn.FlushSoon()
-	case flush:
-		conn.Flush(crowd)
-	}
-	if err == nil && s.message.Large() {
-		if err = conn.Wait(k.ctx(), &s.message); err == nil && conn.Progress(&s.message) == transport.Cut {
-			// Given up half-way: by us, or because the server refuses it, which
-			// has then ended it.
-			if _, left := s.giveUp(); left {
-				return nil, 0, k.failed("only a part of the command was sent", context.Cause(k.ctx()))
-			}
+	large := s.message.Large()
+	seq, owed, flush, err := s.post(k, conn)
+	if large || err == transport.ErrNoRoom {
+		var left bool
+		if seq, left, err = s.postSlowly(k, conn, owed, crowd); left {
+			return nil, 0, err
 		}
 	}
 	if err != nil {
 		l.release(s)
 		return nil, 0, l.refused(conn, &k.patience, "the command was not sent", err)
 	}
-	seq := s.begin()
-	return s, seq, nil
+	if flush {
+		k.flush(conn, crowd)
+	}
+	return s, seq, nil // a command of Send may have ended by now, and s be another's
 }
 
-// prepare makes the message of the command whose body is in scratch, and starts its time.
-// owed is how many results of the command before have come, where the server does not know
-// of all.
-func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error) {
+// flush writes what the call has appended.
+func (k *call[T]) flush(conn *transport.Conn, crowd bool) {
+	if crowd && k.owner == channel {
+		conn.FlushSoon() // more commands are likely to follow
+	} else {
+		conn.Flush(crowd)
+	}
+}
+
+// prepare makes the message of the command whose body is in scratch.
+func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (err error) {
 	m := &s.message // all that a command has of it is set
-	until, left := k.until()
-	m.Kind, m.Slot, m.Seq, m.Credit, m.Timeout = transport.Command, s.index, 0, k.credit, left
+	s.until, m.Timeout = k.until()
+	m.Kind, m.Slot, m.Seq, m.Credit = transport.Command, s.index, 0, k.credit
 	m.SeqTo, m.Origin, m.Metadata = s, k.origin, nil
 	m.Body, m.Compressed = s.scratch.B, false
 	if len(s.compressed.B) > 0 {
 		m.Body, m.Compressed = s.compressed.B, true
 	}
 	if k.inputs != nil && !conn.Supports(transport.Input) {
-		return 0, &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the wire in use carries no inputs"}
+		return &base.Error{Outcome: base.NotSent, Code: base.ErrUnsupported, Message: "the wire in use carries no inputs"}
 	}
 	if metadata := base.OutgoingMetadata(k.parent); metadata != nil {
-		if m.Metadata, err = encodeMetadata(metadata, conn); err != nil {
-			return 0, err
-		}
+		m.Metadata, err = encodeMetadata(metadata, conn)
 	}
+	return err
+}
+
+// post starts the command's time, and appends its message, unless that is large, or there is no
+// room: see postSlowly. owed is how many results of the command before have come, where the
+// server does not know of all.
+func (s *slot[T]) post(k *call[T], conn *transport.Conn) (seq base.Seq, owed int, flush bool, err error) {
 	s.mu.Lock()
 	s.owner, s.results, s.deadline, s.granted = k.owner, k.results, k.deadline, max(k.credit, 1)
-	s.conn, s.first, s.origin, s.mayHaveRun, s.until = conn, k.seq, k.origin, k.mayHaveRun, until
+	s.conn, s.first, s.origin, s.mayHaveRun = conn, k.seq, k.origin, k.mayHaveRun
 	s.inputs = k.inputs
 	if s.got > s.acked {
 		owed = s.got
@@ -160,8 +153,42 @@ func (s *slot[T]) prepare(k *call[T], conn *transport.Conn) (owed int, err error
 	if s.deadline != 0 && (s.alarm == 0 || s.deadline < s.alarm) {
 		s.arm()
 	}
+	if !s.message.Large() {
+		if flush, err = conn.Append(&s.message); err == nil {
+			s.sent, seq = true, base.Seq(s.seq.Load())
+		}
+	}
 	s.mu.Unlock()
-	return owed, nil
+	return seq, owed, flush, err
+}
+
+// postSlowly appends a message that is large, or for which there was no room: it waits. On an
+// error the slot is the caller's, unless that has left the command to itself.
+func (s *slot[T]) postSlowly(k *call[T], conn *transport.Conn, owed int, crowd bool) (seq base.Seq, left bool, err error) {
+	s.sayBefore(conn, owed)
+	flush, err := conn.Append(&s.message)
+	for err == transport.ErrNoRoom {
+		if err = conn.Room(k.ctx()); err == nil {
+			s.message.Timeout = k.clock.left(s.until)
+			flush, err = conn.Append(&s.message)
+		}
+	}
+	if flush {
+		k.flush(conn, crowd)
+	}
+	if err == nil && s.message.Large() {
+		if err = conn.Wait(k.ctx(), &s.message); err == nil && conn.Progress(&s.message) == transport.Cut {
+			// Given up half-way: by us, or because the server refuses it, which
+			// has then ended it.
+			if _, left = s.giveUp(); left {
+				return 0, true, k.failed("only a part of the command was sent", context.Cause(k.ctx()))
+			}
+		}
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	return s.begin(), false, nil
 }
 
 // encodeMetadata encodes the metadata of a command for the wire of conn.
@@ -185,8 +212,8 @@ func (l *link[T]) refused(conn *transport.Conn, waiting *patience, message strin
 	return waiting.failed(message, err)
 }
 
-// begin says that the command was sent. What came for it before now is made known.
-// It returns the command's Seq.
+// begin says that a command was sent by postSlowly. What came for it before now is made
+// known. It returns the command's Seq.
 func (s *slot[T]) begin() base.Seq {
 	s.mu.Lock()
 	s.sent = true

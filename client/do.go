@@ -87,10 +87,11 @@ func (k *call[T]) ends(err error) error {
 
 // result waits for the command's one result, and leaves the slot.
 func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
+	over := false
 	if !s.readOwn(ctx) {
-		s.pause(ctx) // whatever has come is signaled
+		over = s.pause(ctx) // whatever has come is signaled
 	}
-	mine, ended, failure := s.wait(ctx)
+	mine, ended, failure := s.wait(ctx, over)
 	if !mine {
 		return nil, failure
 	}
@@ -120,10 +121,11 @@ func (s *slot[T]) leave(ended bool) {
 
 // wait waits until out holds something or the command has ended; err is how, if
 // not by a last result. If the command's time is over, or ctx ends, before, it
-// gives the command up: then mine is false, for the slot is the owner's no more.
-func (s *slot[T]) wait(ctx context.Context) (mine, ended bool, err *base.Error) {
+// gives the command up: then mine is false, for the slot is the owner's no more. over is what
+// pause has returned, if it was called before.
+func (s *slot[T]) wait(ctx context.Context, over bool) (mine, ended bool, err *base.Error) {
 	for {
-		ended, expired, err := s.take()
+		ended, expired, err := s.take(over)
 		switch {
 		case len(s.out.items) > 0 || ended:
 			return true, ended, err
@@ -138,19 +140,20 @@ func (s *slot[T]) wait(ctx context.Context) (mine, ended bool, err *base.Error) 
 			}
 			continue // what has just come counts first
 		}
-		s.pause(ctx)
+		over = s.pause(ctx)
 	}
 }
 
-// pause waits until something has changed, or ctx has ended.
-func (s *slot[T]) pause(ctx context.Context) {
+// pause waits until something has changed, or ctx has ended. It returns true if it knows that
+// nothing will change any more.
+func (s *slot[T]) pause(ctx context.Context) (over bool) {
 	s.link.beRead(s)
 	if ctx.Done() == nil {
-		<-s.ready
-		return
+		return <-s.ready
 	}
 	select {
-	case <-s.ready:
+	case over = <-s.ready:
 	case <-ctx.Done():
 	}
+	return over
 }

@@ -215,7 +215,7 @@ func (x *exchange[T]) Receive() (base.Result, error) {
 // wait waits for a result, or until another try has taken t's place. The error is the
 // command's end; the slot is left then. The caller holds mu.
 func (x *exchange[T]) wait(t *try[T]) error {
-	mine, ended, failure := t.slot.wait(x.ctx)
+	mine, ended, failure := t.slot.wait(x.ctx, false)
 	switch {
 	case !mine:
 		return x.finish(failure)

@@ -56,7 +56,7 @@ func (s *slot[T]) each(ctx context.Context, seq base.Seq, yield func(base.Result
 	for {
 		var ended bool
 		var failure *base.Error
-		if mine, ended, failure = s.wait(ctx); !mine {
+		if mine, ended, failure = s.wait(ctx, false); !mine {
 			return yielded, failure
 		}
 		for {

@@ -23,8 +23,8 @@ import (
 // lines of one, of 64 bytes each, are what the reader looks at.
 type slot[T any] struct {
 	link  *link[T]
-	ready chan struct{} // of capacity 1: something has changed for the owner
-	seq   atomic.Int64  // the open command's, as its user knows it; 0 until it is appended
+	ready chan bool    // of capacity 1: something has changed for the owner; true: nothing more will
+	seq   atomic.Int64 // the open command's, as its user knows it; 0 until it is appended
 
 	mu        sync.Mutex      // protects what follows, up to out
 	in        *inbox          // where the results go that come; it may be swapped with other when those are taken
@@ -105,7 +105,7 @@ const (
 )
 
 func newSlot[T any](l *link[T], index int) *slot[T] {
-	s := &slot[T]{link: l, index: index, ready: make(chan struct{}, 1), window: window}
+	s := &slot[T]{link: l, index: index, ready: make(chan bool, 1), window: window}
 	s.timer.Fire = s.expire
 	s.inbox.memory = &l.client.memory
 	s.inbox.items = s.item[:0]
@@ -132,7 +132,7 @@ func (s *slot[T]) signal() {
 		}
 	} // and a delivery that waits for its channel wakes up
 	select {
-	case s.ready <- struct{}{}:
+	case s.ready <- s.ended:
 	default:
 	}
 }
@@ -167,8 +167,13 @@ func (s *slot[T]) expire() {
 }
 
 // take makes what has come out. ended tells that nothing more comes, err why, if not
-// because of a last result. The owner calls it when there is no out.
-func (s *slot[T]) take() (ended, expired bool, err *base.Error) {
+// because of a last result. The owner calls it when there is no out; over is what it was told
+// by ready: nobody changes what has come any more, then.
+func (s *slot[T]) take(over bool) (ended, expired bool, err *base.Error) {
+	if over {
+		s.out = s.in
+		return true, false, s.err
+	}
 	s.mu.Lock()
 	s.takeLocked()
 	ended, expired, err = s.ended, s.expired, s.err
