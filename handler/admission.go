@@ -30,30 +30,35 @@ type admission[T any] struct {
 	first, last *command[T] // the queue
 }
 
-// enter lets a command run, which it reports by true, puts it into the queue, or
-// refuses it.
-func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, refusal *base.Error) {
-	if n := a.takePlace(); n > 0 {
-		if n > a.maxRunning/2 { // how long commands take is of interest only then
-			x.began = a.now()
-		}
-		if n == a.maxRunning {
-			a.move(x.began)
-		}
-		return true, nil
+// enter lets a command run, if there is a place among those that do.
+func (a *admission[T]) enter(x *command[T]) bool {
+	n := a.takePlace()
+	if n == 0 {
+		return false
 	}
+	if n > a.maxRunning/2 { // how long commands take is of interest only then
+		x.began = a.now()
+	}
+	if n == a.maxRunning {
+		a.move(x.began)
+	}
+	return true
+}
+
+// queue puts a command into the queue, or refuses it.
+func (a *admission[T]) queue(x *command[T], timeout time.Duration) (refusal *base.Error) {
 	patience := a.maxWait
 	if timeout > 0 {
 		left := timeout - time.Since(x.ctx.at)
 		if left <= 0 {
-			return false, tooLate()
+			return tooLate()
 		}
 		patience = min(patience, left)
 	}
 	at := a.now()
 	wait := a.wait(at)
 	if a.waiting.Load() >= a.maxQueued || wait > patience {
-		return false, a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
+		return a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
 	}
 	x.mu.Lock()
 	x.armed = true
@@ -66,7 +71,7 @@ func (a *admission[T]) enter(x *command[T], timeout time.Duration) (now bool, re
 	if next != nil {
 		a.run(next)
 	}
-	return false, nil
+	return nil
 }
 
 // takePlace takes a place among the running commands, and returns how many are taken

@@ -27,8 +27,8 @@ func TestARefusalDoesNotHideAFreePlace(t *testing.T) {
 		}
 		a.service.Store(int64(time.Millisecond))
 		running, waits, refused := new(command[int]), new(command[int]), new(command[int])
-		a.enter(running, 0)
-		a.enter(waits, 0)
+		a.admit(running, 0)
+		a.admit(waits, 0)
 		var wg sync.WaitGroup
 		var now bool
 		begin := make(chan struct{})
@@ -39,7 +39,7 @@ func TestARefusalDoesNotHideAFreePlace(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				<-begin
-				if in, _ := a.enter(refused, time.Nanosecond); in {
+				if in, _ := a.admit(refused, time.Nanosecond); in {
 					now = true
 				}
 			})
@@ -60,12 +60,12 @@ func TestADeadlineInTheQueueCountsFromWhenTheCommandCame(t *testing.T) {
 		w := wheel.New()
 		defer w.Close()
 		a := &admission[int]{maxRunning: 1, maxQueued: 10, maxWait: time.Hour, since: time.Now(), wheel: w}
-		a.enter(new(command[int]), 0)
+		a.admit(new(command[int]), 0)
 		begin := time.Now()
 		waits, fired := new(command[int]), make(chan time.Duration, 1)
 		waits.ctx.at = begin.Add(-400 * time.Millisecond)
 		waits.timer.Fire = func() { fired <- time.Since(begin) }
-		if _, refusal := a.enter(waits, 500*time.Millisecond); refusal != nil {
+		if _, refusal := a.admit(waits, 500*time.Millisecond); refusal != nil {
 			t.Fatal(refusal)
 		}
 		if after := <-fired; after < 100*time.Millisecond || after > 102*time.Millisecond {
@@ -73,7 +73,7 @@ func TestADeadlineInTheQueueCountsFromWhenTheCommandCame(t *testing.T) {
 		}
 		late := new(command[int])
 		late.ctx.at = begin.Add(-time.Second)
-		if now, refusal := a.enter(late, 500*time.Millisecond); now || refusal == nil || refusal.Code != base.ErrDeadline {
+		if now, refusal := a.admit(late, 500*time.Millisecond); now || refusal == nil || refusal.Code != base.ErrDeadline {
 			t.Errorf("a command whose deadline has passed is refused by %v", refusal)
 		}
 	})

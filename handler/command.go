@@ -19,10 +19,11 @@ type command[T any] struct {
 	// What is looked at together lies together: in a session each slot has a record of its
 	// own, and a thousand of them are in no cache.
 
-	mu       sync.Mutex         // protects what follows, up to inputs, and what ctx says; taken inside sendMu
+	mu       sync.Mutex         // protects what follows, up to inputs, and what ctx says
 	seq      base.Seq           // the command's, also after it has ended
 	ended    bool               // its last frame was made: without a session the slot is the client's again
 	running  bool               // its Exec has not returned yet
+	inSend   bool               // a Send is under way: one at a time, so that results keep their order
 	flushed  bool               // with others: how long it took says little
 	started  bool               // its codec, and then its Exec, was called
 	armed    bool               // its timer is started, or was
@@ -37,6 +38,7 @@ type command[T any] struct {
 	credits  int                // messages by which it was given credit
 	turn     turn               // by which it runs
 	inputs   *inputs            // nil: none has come, and none was asked for
+	sendOver chan struct{}      // closed when the Send is over; nil: no other waits
 
 	ctx commandContext
 
@@ -45,7 +47,7 @@ type command[T any] struct {
 	held   int     // bytes of memory
 	slot   int
 
-	sendMu  sync.Mutex       // one Send at a time, so that results keep their order; protects the next three, and message
+	// Of the Send that is under way, as message is.
 	large   int              // bytes of the last result
 	scratch transport.Buffer // the result, encoded
 	packed  transport.Buffer // the same compressed; empty: it was not worth it
@@ -79,20 +81,14 @@ func newCommand[T any](s *Session[T]) *command[T] {
 	return x
 }
 
-// recycle makes the record of a command that has returned ready for another one,
-// unless somebody holds on to it: to its ctx, or in a Send that is still under
-// way in a goroutine which the command left behind.
-func (x *command[T]) recycle() bool {
-	if !x.sendMu.TryLock() {
-		return false
-	}
-	x.sendMu.Unlock()
-	return x.ctx.mayServe()
-}
+// mayServe tells whether the record of a command that has returned may be another one's: not
+// if somebody holds on to it, to its ctx, or in a Send that is still under way in a goroutine
+// which the command left behind. The caller holds mu.
+func (x *command[T]) mayServe() bool { return !x.inSend && x.ctx.mayServe() }
 
-// begin makes x the record of the command in m, which came over conn. Only the
-// reader calls it.
-func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
+// begin makes x the record of the command in m, which came over conn. If its turn to run is
+// known already, it starts, unless it is too late: see start. Only the reader calls it.
+func (x *command[T]) begin(conn *transport.Conn, m *transport.Message, t turn) {
 	x.slot, x.value, x.compressed = m.Slot, m.Value, m.Compressed
 	switch {
 	case m.Pieces != nil:
@@ -121,6 +117,8 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message) {
 		x.letGoLocked()
 	}
 	x.inputs = nil
+	x.turn, x.flushed = t, false
+	x.started = t.role != nil && !x.late(t)
 	x.mu.Unlock()
 }
 
@@ -144,6 +142,9 @@ func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal 
 	x.mu.Unlock()
 	copied := *refusal
 	x.end(m.Seq, &copied)
+	x.session.mu.Lock()
+	x.session.returned()
+	x.session.mu.Unlock()
 }
 
 // lead makes a command that has waited its goroutine's.
@@ -155,8 +156,8 @@ func (x *command[T]) LocalAddr() net.Addr { return x.session.last.Load().LocalAd
 // RemoteAddr returns the client's address.
 func (x *command[T]) RemoteAddr() net.Addr { return x.session.last.Load().RemoteAddr() }
 
-// start says that the command is about to run, unless it has ended before, or
-// its time has run out.
+// start says that the command, which has not started as it began, is about to run, unless it
+// has ended before, or its time has run out.
 func (x *command[T]) start(seq base.Seq, t turn) *base.Error {
 	x.mu.Lock()
 	x.turn, x.flushed = t, false

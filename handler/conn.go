@@ -65,41 +65,47 @@ func (c *Conn[T]) Close(reason error, within time.Duration) {
 }
 
 // receive deals with a message. It returns the command that is to be run, if the
-// message is one.
-func (c *Conn[T]) receive(m *transport.Message) (*command[T], error) {
+// message is one, and by which turn.
+func (c *Conn[T]) receive(m *transport.Message) (*command[T], turn, error) {
+	if m.Kind == transport.Command && !c.asks {
+		return c.admit(m)
+	}
+	return nil, turn{}, c.hear(m)
+}
+
+// hear deals with a message that is not a command.
+func (c *Conn[T]) hear(m *transport.Message) error {
 	if c.asks && m.Kind != transport.Resume && m.Kind != transport.Ping {
-		return nil, transport.BrokenRule("a resumed session begins with the list of open slots")
+		return transport.BrokenRule("a resumed session begins with the list of open slots")
 	}
 	switch m.Kind {
 	case transport.Ping:
 		if err := c.countPing(); err != nil {
-			return nil, err
+			return err
 		}
-		return nil, c.conn.Post(&transport.Message{Kind: transport.Ping})
-	case transport.Command:
-		return c.admit(m)
+		return c.conn.Post(&transport.Message{Kind: transport.Ping})
 	case transport.Goaway:
 		c.goodbye = true
 	case transport.Resume:
-		return nil, c.resume(m)
+		return c.resume(m)
 	case transport.Ack:
-		return nil, c.ack(m)
+		return c.ack(m)
 	default: // about an open command
 		x, seq := c.open(m.Slot)
 		switch {
 		case x == nil:
 			m.Pieces.Release()
 			c.memory.Release(m.Reserved)
-			return nil, c.stray()
+			return c.stray()
 		case m.Kind == transport.Credit:
-			return nil, c.credit(x, m.Credit)
+			return c.credit(x, m.Credit)
 		case m.Kind == transport.Input:
-			return nil, x.input(c, m)
+			return x.input(c, m)
 		default:
 			x.cancel(seq, context.Canceled, &base.Error{Outcome: base.Unknown, Code: base.ErrCanceled, Message: "the command was canceled while the server was running it"})
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // A client may send maxStrays cancels, credits and inputs for commands that have
@@ -156,37 +162,39 @@ func (c *Conn[T]) open(slot int) (*command[T], base.Seq) {
 }
 
 // admit makes a record for the command in m, or refuses it.
-func (c *Conn[T]) admit(m *transport.Message) (*command[T], error) {
+func (c *Conn[T]) admit(m *transport.Message) (x *command[T], t turn, err error) {
 	c.commands++
-	x, err := c.session.record(m, c.conn.Supports(transport.Credit))
+	x, running, err := c.session.record(m, c.conn.Supports(transport.Credit))
 	if err != nil {
-		return nil, err
+		return nil, turn{}, err
 	}
 	held, refusal := c.memory.hold(m.Size()+len(m.Metadata), m.Reserved, keepBody)
 	c.countRefusal(refusal)
 	if refusal == nil {
-		refusal = c.refusal(m)
+		refusal = c.refusal(m, running)
 	}
 	if refusal != nil {
 		m.Pieces.Release()
 		c.memory.give(held)
 		x.refuse(c.conn, m, refusal)
-		return nil, nil
+		return nil, turn{}, nil
 	}
 	x.memory, x.held = c.memory, held
-	x.begin(c.conn, m)
-	c.session.running.Add(1)
+	now := c.handler.admitted.enter(x)
+	if now && !c.session.ended.Load() {
+		t = c.turn(m)
+	}
+	x.begin(c.conn, m, t)
 	if c.session.ended.Load() { // just now: whoever ends its commands may have missed this one
 		defer x.lose(c.conn.Err())
 	}
-	now, refusal := c.handler.admitted.enter(x, m.Timeout)
-	if refusal != nil {
+	if now {
+		return x, t, nil
+	}
+	if refusal = c.handler.admitted.queue(x, m.Timeout); refusal != nil {
 		x.shed(refusal)
 	}
-	if !now {
-		return nil, nil
-	}
-	return x, nil
+	return nil, turn{}, nil
 }
 
 // shed ends a command that will not run, since too many do, or have for too long.
@@ -209,7 +217,8 @@ func (c *Conn[T]) countRefusal(refusal *base.Error) {
 	}
 }
 
-func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
+// refusal is why the command in m, with which so many are running, is refused; nil: it is not.
+func (c *Conn[T]) refusal(m *transport.Message, running int) *base.Error {
 	if m.Err != nil {
 		switch m.Err.Code {
 		case base.ErrBusy:
@@ -222,7 +231,7 @@ func (c *Conn[T]) refusal(m *transport.Message) *base.Error {
 	if draining := c.session.draining.Load(); draining != nil {
 		return draining
 	}
-	if limit := 2 * c.handler.MaxInFlight; c.session.Running() >= limit {
+	if limit := 2 * c.handler.MaxInFlight; running > limit {
 		c.handler.Counters.Shed.Add(1)
 		return &base.Error{Outcome: base.Rejected, Code: base.ErrBusy, RetryAfter: minRetryAfter, Message: fmt.Sprintf("more than %d commands of this connection are running, given up by the client or not", limit)}
 	}

@@ -57,20 +57,20 @@ func (k *kept) copyBody(body []byte) []byte {
 }
 
 // keepResult keeps the result that is encoded, the command's nth, and sends it as far as
-// that can be done without waiting.
-func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
+// that can be done without waiting. It returns whether it has left the Send.
+func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) (left bool, err error) {
 	body, compressed := x.encoded()
 	budget, n := x.session.budget(len(body)), int64(transport.AckCost(len(body), nth))
 	if !budget.hasRoom(n) {
 		if err := budget.take(&x.ctx, x, seq, n); err != nil {
-			return err
+			return false, err
 		}
 	}
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
 		budget.give(n)
-		return err
+		return false, err
 	}
 	x.results++
 	x.ended = last
@@ -96,9 +96,10 @@ func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) error {
 	}
 	t.soon = !last
 	x.flushed = x.flushed || t.flush && last
+	x.leaveSend()
 	x.mu.Unlock()
 	x.tell(t)
-	return nil
+	return true, nil
 }
 
 // keepFailure keeps the failure that ends the command. A rejection is not kept: to

@@ -99,7 +99,7 @@ func (c *Conn[T]) lead() {
 		if !c.listed.Load() {
 			c.handler.watchdog.list(&c.role)
 		}
-		x, err := c.receive(&c.message)
+		x, t, err := c.receive(&c.message)
 		switch {
 		case err != nil:
 			c.lost(c.conn.Fail(err))
@@ -107,15 +107,16 @@ func (c *Conn[T]) lead() {
 		case x == nil:
 			c.clock = max(c.clock, c.now()) // it may be one of thousands
 			continue
-		case !c.mayRun(x):
+		case t.role == nil:
 			c.runs = nil // x sees to its deadline itself
 			c.follow()
-			x.run(turn{})
+			x.run(t)
 			return
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
-		current = c.begin(x)
-		if cmd := x.run(current); !c.over(current, cmd) {
+		c.begin(x, t)
+		current = t
+		if cmd := x.run(t); !c.over(t, cmd) {
 			return
 		}
 	}
@@ -145,15 +146,19 @@ func (c *Conn[T]) yield() {
 	}
 }
 
-// mayRun tells whether the leader itself may run a command, as far as its type is of no
-// concern.
-func (c *Conn[T]) mayRun(x *command[T]) bool {
+// turn returns the turn by which the leader itself runs the command in m; the zero turn, if it
+// may not, as far as the command's type is of no concern.
+func (c *Conn[T]) turn(m *transport.Message) turn {
 	c.clock = max(c.clock, c.handler.watchdog.since(c.conn.Seen()))
 	if passed := time.Duration(c.clock - c.repaid); c.debt > 0 && passed > switchCost {
 		c.debt -= passed / 3
 		c.repaid = c.clock
 	}
-	return c.debt < maxDebt && x.reader.Len() <= keepBody
+	if c.debt >= maxDebt || m.Value == nil && m.Size() > keepBody {
+		return turn{}
+	}
+	c.clock++
+	return turn{&c.role, c.clock}
 }
 
 // owe adds to the debt.
@@ -165,15 +170,12 @@ func (r *role) owe(d time.Duration) {
 }
 
 // begin begins a turn, by which the leader runs x.
-func (c *Conn[T]) begin(x *command[T]) turn {
+func (c *Conn[T]) begin(x *command[T], t turn) {
 	c.runs = x
-	c.clock++
-	t := turn{&c.role, c.clock}
 	c.busy.Store(t.began) // from now on another may be the leader
 	if !c.watched.Load() {
 		c.handler.watchdog.watch(&c.role)
 	}
-	return t
 }
 
 // rest hands the role to a new goroutine, which has a small stack, and gives up what it

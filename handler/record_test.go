@@ -48,7 +48,7 @@ func TestAFailureOfAnEarlierCommand(t *testing.T) {
 // What is started for a command does not outlive it: its client may have given it a year.
 func TestATimerIsStoppedWithItsCommand(t *testing.T) {
 	s := newBareSession()
-	x, err := s.record(&transport.Message{Seq: 1}, true)
+	x, _, err := s.record(&transport.Message{Seq: 1}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestATimerIsStoppedWithItsCommand(t *testing.T) {
 
 func TestAnOutgrownBodyIsLetGo(t *testing.T) {
 	s := newBareSession()
-	x, err := s.record(&transport.Message{Seq: 1}, true)
+	x, _, err := s.record(&transport.Message{Seq: 1}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestACommandThatIsGivenUpBeforeItStarts(t *testing.T) {
 func TestRecordsAreUsedAgain(t *testing.T) {
 	s := newBareSession()
 	record := func(slot int, seq base.Seq) *command[int] {
-		x, err := s.record(&transport.Message{Slot: slot, Seq: seq}, true)
+		x, _, err := s.record(&transport.Message{Slot: slot, Seq: seq}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,17 +129,17 @@ func TestRecordsAreUsedAgain(t *testing.T) {
 // they are on.
 func TestARecordServesTheNextCommand(t *testing.T) {
 	s := newBareSession()
-	first, err := s.record(&transport.Message{Slot: 0, Seq: 1}, true)
+	first, _, err := s.record(&transport.Message{Slot: 0, Seq: 1}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.seq, first.running, first.ended = 1, true, true
 	s.finish(first)
-	if x, err := s.record(&transport.Message{Slot: 5, Seq: 2}, true); x != first || err != nil {
+	if x, _, err := s.record(&transport.Message{Slot: 5, Seq: 2}, true); x != first || err != nil {
 		t.Errorf("another record, or %v", err)
 	}
 	var rule *wire.RuleError
-	if _, err := s.record(&transport.Message{Slot: 0, Seq: 1}, true); !errors.As(err, &rule) {
+	if _, _, err := s.record(&transport.Message{Slot: 0, Seq: 1}, true); !errors.As(err, &rule) {
 		t.Errorf("a command that is over came again: %v", err)
 	}
 }
@@ -148,12 +148,11 @@ func TestTheRecordsOfABurstAreLetGo(t *testing.T) {
 	s := newBareSession()
 	var burst []*command[int]
 	for slot := range 2 * keepFree {
-		x, err := s.record(&transport.Message{Slot: slot, Seq: base.Seq(slot + 1)}, true)
+		x, _, err := s.record(&transport.Message{Slot: slot, Seq: base.Seq(slot + 1)}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		x.slot, x.seq, x.running, x.ended = slot, base.Seq(slot+1), true, true
-		s.running.Add(1)
 		burst = append(burst, x)
 	}
 	for _, x := range burst[1:] {
@@ -177,7 +176,7 @@ func TestALargeResultIsLetGo(t *testing.T) {
 	x.link, x.seq, x.granted, x.running, x.ended = conn, 1, 1, true, false
 	x.scratch.B, x.packed.B = make([]byte, 1<<20), make([]byte, 1<<19)
 	x.large = len(x.scratch.B)
-	if err := x.send(1, true); err != nil {
+	if _, err := x.send(1, true); err != nil {
 		t.Fatal(err)
 	}
 	if x.message.Body != nil || x.scratch.B != nil || x.packed.B != nil {
@@ -193,13 +192,13 @@ func TestASmallAnswerHoldsNoLargeMemory(t *testing.T) {
 	defer conn.Fail(net.ErrClosed)
 	s := newBareSession()
 	s.named, s.small.floor = true, 100
-	x, err := s.record(&transport.Message{Seq: 1}, true)
+	x, _, err := s.record(&transport.Message{Seq: 1}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	x.seq, x.link, x.granted, x.running, x.ended = 1, conn, 1, true, false
 	x.scratch.B = append(make([]byte, 0, 1<<20), "small"...)
-	if err := x.keepResult(1, 1, true); err != nil {
+	if _, err := x.keepResult(1, 1, true); err != nil {
 		t.Fatal(err)
 	}
 	if cap(x.scratch.B) > keepBody || len(x.kept.items) != 1 || cap(x.kept.items[0].body) > keepBody {
@@ -234,7 +233,7 @@ func TestAReceiveLeftBehind(t *testing.T) {
 	g := &gate{entered: make(chan struct{}), open: make(chan struct{})}
 	s := newBareSession()
 	s.compression, s.handler.Codec, s.handler.MaxCmdSize = g, g, 100
-	x, err := s.record(&transport.Message{Seq: 1}, true)
+	x, _, err := s.record(&transport.Message{Seq: 1}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +321,7 @@ func TestTheCtxOfARefusedCommandHasEnded(t *testing.T) {
 	defer conn.Fail(net.ErrClosed)
 	x := newCommand(newBareSession())
 	x.ctx.end(context.Canceled)
-	if !x.recycle() {
+	if !x.mayServe() {
 		t.Fatal("nobody holds on to it")
 	}
 	x.refuse(conn, &transport.Message{Seq: 2}, &base.Error{Outcome: base.Rejected, Code: base.ErrBusy})
@@ -456,7 +455,7 @@ func TestAResultWithoutRoomTakesNoCredit(t *testing.T) {
 		_, err = conn.Append(&transport.Message{Kind: transport.Result, Body: make([]byte, 4<<10)})
 	}
 	for range 3 {
-		if err := x.send(1, false); err != transport.ErrNoRoom {
+		if _, err := x.send(1, false); err != transport.ErrNoRoom {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -474,14 +473,14 @@ func TestAnAnswerAtTheEndOfItsSession(t *testing.T) {
 		s := newBareSession()
 		s.named = true
 		s.small.floor = 100
-		x, err := s.record(&transport.Message{Seq: 1}, true)
+		x, _, err := s.record(&transport.Message{Seq: 1}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		x.seq, x.link, x.granted, x.running, x.ended = 1, conn, 1, true, false
 		x.scratch.B = []byte("answer")
 		s.last.Store(conn)
-		if err := x.keepResult(1, 1, true); err != nil || s.small.n.Load() != 6 {
+		if _, err := x.keepResult(1, 1, true); err != nil || s.small.n.Load() != 6 {
 			t.Fatalf("%v, %d bytes are kept", err, s.small.n.Load())
 		}
 		end := func() { s.endCommands(io.ErrClosedPipe) }
@@ -523,13 +522,12 @@ func TestATimerThatFiresLateInTheQueue(t *testing.T) {
 		s.handler.admitted = admission[int]{maxRunning: 1, maxQueued: 10, maxWait: time.Second, since: time.Now(), wheel: s.handler.wheel}
 		var records []*command[int]
 		for seq := range base.Seq(2) {
-			x, err := s.record(&transport.Message{Slot: int(seq), Seq: seq + 1}, true)
+			x, _, err := s.record(&transport.Message{Slot: int(seq), Seq: seq + 1}, true)
 			if err != nil {
 				t.Fatal(err)
 			}
-			x.begin(conn, &transport.Message{Slot: int(seq), Seq: seq + 1, Timeout: time.Hour})
-			s.running.Add(1)
-			s.handler.admitted.enter(x, time.Hour)
+			x.begin(conn, &transport.Message{Slot: int(seq), Seq: seq + 1, Timeout: time.Hour}, turn{})
+			s.handler.admitted.admit(x, time.Hour)
 			records = append(records, x)
 		}
 		records[1].expire()

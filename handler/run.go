@@ -20,7 +20,10 @@ func (x *command[T]) run(t turn) (ran base.Cmd[T]) {
 			x.broken(seq, cmd, recover())
 		}
 	}()
-	failure := x.start(seq, t)
+	var failure *base.Error
+	if !x.started {
+		failure = x.start(seq, t)
+	}
 	if failure == nil {
 		cmd, failure = x.decode()
 		if refused = failure != nil && failure.Code != base.ErrBusy; refused {
@@ -110,22 +113,24 @@ func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 }
 
 // conclude returns how a command ended that has returned err; nil, if it ended
-// before.
+// before, or is to be ended by finish.
 func (x *command[T]) conclude(seq base.Seq, err error) *base.Error {
-	switch over := x.over(); {
-	case over && err != nil:
+	switch {
+	case err == nil:
+		return nil
+	case x.over():
 		x.session.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
 		return nil
-	case over:
-		return nil
-	case err != nil:
-		failure := failureOf(err)
-		failure.Message += detail(err)
-		if !x.session.handler.custom || x.hasSent() {
-			failure.Outcome = base.Failed // for it has run
-		}
-		return failure
 	}
+	failure := failureOf(err)
+	failure.Message += detail(err)
+	if !x.session.handler.custom || x.hasSent() {
+		failure.Outcome = base.Failed // for it has run
+	}
+	return failure
+}
+
+func noResult() *base.Error {
 	return &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
 }
 

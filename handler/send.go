@@ -13,32 +13,77 @@ import (
 
 // Send implements base.Proxy.
 func (x *command[T]) Send(seq base.Seq, result base.Result) error {
-	if !x.sendMu.TryLock() { // another Send waits, or a later command's
-		if err := x.check(seq); err != nil {
-			return err
-		}
-		x.sendMu.Lock()
+	nth, err := x.enterSend(seq)
+	if err != nil {
+		return err
 	}
-	defer x.sendMu.Unlock()
-	nth := 0
-	if x.session.named || x.large > keepBody {
+	left := false
+	defer func() {
+		if !left { // also where the codec has ended this goroutine
+			x.mu.Lock()
+			x.leaveSend()
+			x.mu.Unlock()
+		}
+	}()
+	left, err = x.sendNth(seq, nth, result)
+	return err
+}
+
+// enterSend begins a Send, once no other is under way. Where there is credit for the next
+// result, it returns the how manieth that is; else 0.
+func (x *command[T]) enterSend(seq base.Seq) (nth int, err error) {
+	x.mu.Lock()
+	for {
+		if err = x.checkLocked(seq); err != nil || !x.inSend {
+			break
+		}
+		if x.sendOver == nil {
+			x.sendOver = make(chan struct{})
+		}
+		over := x.sendOver
+		x.mu.Unlock()
+		<-over
+		x.mu.Lock()
+	}
+	if err == nil {
+		x.inSend = true
+		if x.results < x.granted {
+			nth = x.results + 1 // which only a Send changes
+		}
+	}
+	x.mu.Unlock()
+	return nth, err
+}
+
+// leaveSend ends a Send. The caller holds mu.
+func (x *command[T]) leaveSend() {
+	x.inSend = false
+	if x.sendOver != nil {
+		close(x.sendOver)
+		x.sendOver = nil
+	}
+}
+
+// sendNth encodes a result and sends it, after waiting for credit where nth is 0. It returns
+// whether it has left the Send.
+func (x *command[T]) sendNth(seq base.Seq, nth int, result base.Result) (left bool, err error) {
+	if nth == 0 && (x.session.named || x.large > keepBody) {
 		// What waits for credit is not counted, so it is small, as far as one can tell by the
 		// one before. And the last result of a session lies in scratch until it was seen.
-		var err error
 		if nth, err = x.waitForCredit(seq); err != nil {
-			return err
+			return false, err
 		}
 	}
 	last, err := x.encode(seq, result)
 	if err != nil {
 		x.dropEncoded()
-		return cmp.Or(x.check(seq), err)
+		return false, cmp.Or(x.check(seq), err)
 	}
 	if x.session.named {
 		return x.keepResult(seq, nth, last)
 	}
 	for {
-		switch err = x.send(seq, last); err {
+		switch left, err = x.send(seq, last); err {
 		case errNoCredit:
 			_, err = x.waitForCredit(seq)
 		case transport.ErrNoRoom:
@@ -47,11 +92,11 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) error {
 				err = cmp.Or(x.check(seq), err)
 			}
 		default:
-			return err
+			return left, err
 		}
 		if err != nil {
 			x.dropEncoded()
-			return err
+			return false, err
 		}
 	}
 }
@@ -141,17 +186,17 @@ var errNoCredit = errors.New("handler: there is no credit")
 
 // send sends what is in scratch, if there is credit and room for it, unless the command
 // has ended meanwhile: that is checked under the lock under which the result is appended,
-// so that nothing can follow a command's last frame.
-func (x *command[T]) send(seq base.Seq, last bool) error {
+// so that nothing can follow a command's last frame. It returns whether it has left the Send.
+func (x *command[T]) send(seq base.Seq, last bool) (left bool, err error) {
 	x.mu.Lock()
 	if err := x.checkLocked(seq); err != nil {
 		x.mu.Unlock()
 		x.dropEncoded()
-		return err
+		return false, err
 	}
 	if x.results >= x.granted {
 		x.mu.Unlock()
-		return errNoCredit
+		return false, errNoCredit
 	}
 	conn := x.link
 	m := &x.message
@@ -169,14 +214,18 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 		x.ended = true
 		x.endInputs()
 	}
-	crowd := flush && last && x.session.crowd()
-	x.flushed = x.flushed || crowd
+	if left = err == nil && !large && !x.holdsMuch(); left {
+		x.leaveSend()
+	}
 	x.mu.Unlock()
 	switch {
 	case flush && !last:
 		conn.FlushSoon() // more results are likely to follow
 	case flush:
-		conn.Flush(crowd)
+		x.flush(conn, seq)
+	}
+	if left {
+		return true, nil
 	}
 	if large {
 		err = x.sendLarge(conn, seq)
@@ -188,7 +237,18 @@ func (x *command[T]) send(seq base.Seq, last bool) error {
 	default: // the connection may be writing it
 		x.scratch.B, x.packed.B, m.Body = nil, nil, nil
 	}
-	return err
+	return false, err
+}
+
+// flush writes a last result, and what others append at this moment.
+func (x *command[T]) flush(conn *transport.Conn, seq base.Seq) {
+	crowd := x.session.crowd()
+	if crowd {
+		x.mu.Lock()
+		x.flushed = x.flushed || x.seq == seq
+		x.mu.Unlock()
+	}
+	conn.Flush(crowd)
 }
 
 // holdsMuch tells whether the memory of the encoded result is more than a record keeps.

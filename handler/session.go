@@ -23,17 +23,17 @@ type Session[T any] struct {
 	id            transport.SessionID
 	principal     string
 
-	running  atomic.Int64 // commands whose Exec has not returned
-	ended    atomic.Bool  // its commands are canceled, or will be
+	ended    atomic.Bool // its commands are canceled, or will be
 	draining atomic.Pointer[base.Error]
 	last     atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
 
 	mu      sync.Mutex    // protects what follows
+	running int           // commands whose Exec has not returned
 	table   []*command[T] // by slot; nil: never used, or the last command on it is in past
 	past    []over        // by slot: the last command that is over
 	answers [][]byte      // by slot: the answer of that command, in a session with a name
 	left    []*command[T] // running ones whose slot is another's already
-	free    []*command[T] // records of commands that are over; the last one is used next, as it is still in a cache
+	free    []*command[T] // records of commands that are over, and in no Send; the last one is used next, as it is still in a cache
 
 	// life protects what follows; it is taken before mu.
 	life     sync.Mutex
@@ -52,10 +52,14 @@ func newSession[T any](h *Handler[T], ctx context.Context, hello *transport.Hell
 }
 
 // Running returns how many commands have not returned yet.
-func (s *Session[T]) Running() int { return int(s.running.Load()) }
+func (s *Session[T]) Running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running
+}
 
 // crowd tells whether other commands are likely to send results now.
-func (s *Session[T]) crowd() bool { return s.running.Load() > 1 }
+func (s *Session[T]) crowd() bool { return s.Running() > 1 }
 
 // drain lets no further command begin.
 func (s *Session[T]) drain(retryAfter time.Duration) {
@@ -65,10 +69,19 @@ func (s *Session[T]) drain(retryAfter time.Duration) {
 	})
 }
 
-// record finds a record for a new command on its slot.
-func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], error) {
+// record finds a record for a new command on its slot, and returns how many are running with
+// it.
+func (s *Session[T]) record(m *transport.Message, slots bool) (x *command[T], running int, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	if x, err = s.recordLocked(m, slots); err == nil {
+		s.running++
+	}
+	running = s.running
+	s.mu.Unlock()
+	return x, running, err
+}
+
+func (s *Session[T]) recordLocked(m *transport.Message, slots bool) (*command[T], error) {
 	for m.Slot >= len(s.table) {
 		s.table = append(s.table, nil)
 		s.past = append(s.past, over{})
@@ -85,7 +98,7 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 	}
 	if x != nil {
 		x.mu.Lock()
-		ended, last, busy := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}, x.running
+		ended, last, busy, free := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}, x.running, x.mayServe()
 		x.mu.Unlock()
 		switch {
 		case !ended:
@@ -96,7 +109,7 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (*command[T], erro
 			x.letGo()
 			x.place = len(s.left)
 			s.left = append(s.left, x)
-		case last.seq < m.Seq && x.recycle():
+		case last.seq < m.Seq && free:
 			return x, nil
 		default:
 			x.letGo()
@@ -134,15 +147,16 @@ func (s *Session[T]) spare(seq base.Seq) *command[T] {
 	for n := len(s.free) - 1; n >= 0; n-- {
 		x := s.free[n]
 		s.free[n], s.free = nil, s.free[:n]
-		if x.seq < seq && x.recycle() {
+		if x.seq < seq && x.ctx.mayServe() {
 			return x
 		}
 	}
 	return newCommand(s)
 }
 
-// finish lets go of a command whose Exec has returned. Its ctx ends in any case: a
-// goroutine that the command left behind may wait for that.
+// finish lets go of a command whose Exec has returned, and ends it, where it has not ended yet:
+// a last result was due. Its ctx ends in any case: a goroutine that the command left behind may
+// wait for that.
 func (s *Session[T]) finish(x *command[T]) {
 	if x.held > 0 {
 		x.memory.give(x.held)
@@ -161,30 +175,44 @@ func (s *Session[T]) finish(x *command[T]) {
 		x.armed = false
 		s.handler.wheel.Stop(&x.timer)
 	}
+	var t told
+	if !x.hasEnded() {
+		t = x.endLocked(noResult(), false)
+	}
 	x.ctx.cancel(context.Canceled, errReturned)
 	if cap(x.ctx.metadata) > keepMetadata { // the record may stay, and its memory was given back
 		x.ctx.metadata = nil
 	}
 	x.endInputs()
-	spent, last := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}
+	spent, last := x.ended, over{seq: x.seq, rejected: x.rejected}
 	if spent && s.named && s.table[x.slot] == x { // its client may not have seen what it sent
 		spent = s.takeAnswer(x, &last)
 	}
+	free := x.mayServe()
 	x.mu.Unlock()
 	switch {
 	case s.table[x.slot] != x:
 		n := len(s.left) - 1
 		s.left[x.place], s.left[n].place = s.left[n], x.place
 		s.left[n], s.left = nil, s.left[:n]
-		s.free = append(s.free, x)
 	case spent:
 		s.table[x.slot], s.past[x.slot] = nil, last
+	default:
+		free = false // it stays the slot's
+	}
+	if free {
 		s.free = append(s.free, x)
 	}
-	if s.running.Add(-1) == 0 && len(s.free) > keepFree {
+	s.returned()
+	s.mu.Unlock()
+	x.tell(t)
+}
+
+// returned counts a command that does not run any more. The caller holds mu.
+func (s *Session[T]) returned() {
+	if s.running--; s.running == 0 && len(s.free) > keepFree {
 		s.free = slices.Clone(s.free[:keepFree])
 	}
-	s.mu.Unlock()
 }
 
 // rest gives up the records that nobody uses.
@@ -247,11 +275,8 @@ func (x *command[T]) lose(reason error) {
 // open tells, of a session without a connection, whether a command runs, or has ended
 // and its client may not have seen all that it sent.
 func (s *Session[T]) open() bool {
-	if s.running.Load() > 0 {
-		return true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.past, func(o over) bool { return o.unseen }) ||
+	return s.running > 0 || slices.ContainsFunc(s.past, func(o over) bool { return o.unseen }) ||
 		slices.ContainsFunc(s.table, func(x *command[T]) bool { return x != nil && x.unseen() })
 }
