@@ -30,13 +30,13 @@ type call[T any] struct {
 // by then.
 func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, error) {
 	if k.cmd == nil {
-		return nil, 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilCmd, Message: "the command is nil"}
+		return nil, 0, errNilCmd()
 	}
 	k.clock, k.parent = &c.clock, ctx
 	defer k.over()
 	for {
 		if ctx.Err() != nil {
-			return nil, 0, c.name(k, &base.Error{Outcome: base.NotSent, Code: ctxCode(ctx), Message: "its ctx had ended before it was sent", Err: context.Cause(ctx)})
+			return nil, 0, c.name(k, errEnded(ctx))
 		}
 		l, err := c.link(&k.patience, c.conf.FailFast && k.seq == 0)
 		if err != nil {
@@ -55,6 +55,14 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 	}
 }
 
+func errNilCmd() error {
+	return &base.Error{Outcome: base.NotSent, Code: base.ErrNilCmd, Message: "the command is nil"}
+}
+
+func errEnded(ctx context.Context) error {
+	return &base.Error{Outcome: base.NotSent, Code: ctxCode(ctx), Message: "its ctx had ended before it was sent", Err: context.Cause(ctx)}
+}
+
 // goesOn tells whether there will be another link after one that has ended.
 func (c *Client[T]) goesOn() bool { return c.redialer != nil && c.Err() == nil }
 
@@ -65,10 +73,6 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 			return nil, 0, err
 		}
 	}
-	size, err := c.checkSize(l, k.cmd)
-	if err != nil {
-		return nil, 0, err
-	}
 	s, crowd, err := l.tryTake()
 	if s == nil && err == nil {
 		crowd = true
@@ -78,9 +82,6 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		return nil, 0, l.refused(conn, &k.patience, "there was no place among the commands in flight", err)
 	}
 	s.cmd = k.cmd
-	if size > keepInbox {
-		s.scratch.B = c.memory.pool.Get(size)
-	}
 	if err := c.encode(s, l); err != nil {
 		l.release(s)
 		return nil, 0, err
@@ -226,35 +227,26 @@ func (s *slot[T]) begin() base.Seq {
 	return seq
 }
 
-// checkSize returns the size that the codec foresees, held against the server's limit.
-func (c *Client[T]) checkSize(l *link[T], cmd base.Cmd[T]) (size int, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.counters.panics.Add(1)
-			err = &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec's Size panicked: %v", v)}
-		}
-	}()
-	size = c.codec.Size(cmd)
-	if size > l.maxCmdSize {
-		return 0, tooLarge(size, l.maxCmdSize)
-	}
-	return size, nil
-}
-
 // tooLarge is a rejection: the client refuses the command on the server's word.
 func tooLarge(size, limit int) error {
 	return &base.Error{Outcome: base.Rejected, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("it has %d bytes, the server's MaxCmdSize is %d", size, limit)}
 }
 
-// encode encodes the slot's command into its scratch. A panic of the codec is an
-// error.
+// encode encodes the slot's command into its scratch, unless that is too large, as far as the
+// codec foresees. A panic of the codec is an error.
 func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.counters.panics.Add(1)
-			err = &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
+			err = c.panicked(v)
 		}
 	}()
+	size := c.codec.Size(s.cmd)
+	if size > l.maxCmdSize {
+		return tooLarge(size, l.maxCmdSize)
+	}
+	if size > keepInbox {
+		s.scratch.B = c.memory.pool.Get(size)
+	}
 	if err := c.codec.Encode(s.cmd, &s.scratch); err != nil {
 		return encodeError(err)
 	}
@@ -262,6 +254,12 @@ func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
 		return tooLarge(size, l.maxCmdSize)
 	}
 	return l.compress(&s.compressed, s.scratch.B)
+}
+
+// panicked makes the error of a codec's panic.
+func (c *Client[T]) panicked(v any) error {
+	c.counters.panics.Add(1)
+	return &base.Error{Outcome: base.NotSent, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
 }
 
 func encodeError(err error) error {

@@ -39,7 +39,8 @@ func Armed[T any](c *Client[T]) (stop func() int) {
 func LateOwner(came bool) bool {
 	l := newLink(new(Client[struct{}]))
 	l.reading.by.Store(byNobody)
-	s := newSlot(l, 0)
+	s := new(slot[struct{}])
+	s.init(l, 0)
 	s.ended = came
 	s.seq.Store(1)
 	l.beRead(s)

@@ -133,17 +133,27 @@ func (l *link[T]) next() (s *slot[T]) {
 	return s
 }
 
-// grow makes a further slot; nil at the limit. The caller holds mu.
+// grow makes further slots, and returns one; nil at the limit. The caller holds mu.
 func (l *link[T]) grow() *slot[T] {
 	table := *l.table.Load()
-	if len(table) >= l.limit {
+	first := len(table)
+	if first >= l.limit {
 		return nil
 	}
-	s := newSlot(l, len(table))
-	table = append(table, s) // readers of the old header never look at the new element
+	slots := make([]slot[T], min(1+first/8, mostSlots, l.limit-first))
+	for i := range slots {
+		slots[i].init(l, first+i)
+		table = append(table, &slots[i]) // readers of the old header never look at the new elements
+	}
 	l.table.Store(&table)
-	return s
+	for i := len(slots) - 1; i > 0; i-- { // the one with the smallest index is taken first
+		l.free = append(l.free, &slots[i])
+	}
+	return &slots[0]
 }
+
+// mostSlots is how many slots are made at once, at most.
+const mostSlots = 16
 
 // take waits for a slot until ctx ends, which returns its cause.
 func (l *link[T]) take(ctx context.Context) (*slot[T], error) {

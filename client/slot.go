@@ -44,10 +44,11 @@ type slot[T any] struct {
 	turn      uint32 // of owing, in which the first result has come that is not acknowledged
 
 	inbox   inbox
-	item    [1]item // of inbox, where one is enough
-	granted int     // results that the server may have sent by now, where the wire has credit
-	got     int     // results that have come
-	acked   int     // of these, in a session, the server knows
+	item    [1]item // of inbox, where one is enough, as is
+	small   [32]byte
+	granted int // results that the server may have sent by now, where the wire has credit
+	got     int // results that have come
+	acked   int // of these, in a session, the server knows
 
 	cmd      base.Cmd[T]
 	number   base.Seq                // the command's Seq on the wire
@@ -79,6 +80,7 @@ type slot[T any] struct {
 	first      base.Seq // of a command that is sent once more: the Seq that its user knows; else 0
 	mayHaveRun bool     // before, of such a command
 	scratch    transport.Buffer
+	brief      [64]byte // of scratch, where that is enough
 	compressed transport.Buffer
 	message    transport.Message
 
@@ -104,13 +106,14 @@ const (
 	unseen                 // it has not: the command is to be sent again
 )
 
-func newSlot[T any](l *link[T], index int) *slot[T] {
-	s := &slot[T]{link: l, index: index, ready: make(chan bool, 1), window: window}
+// init makes a zero slot a free one.
+func (s *slot[T]) init(l *link[T], index int) {
+	s.link, s.index, s.ready, s.window = l, index, make(chan bool, 1), window
 	s.timer.Fire = s.expire
 	s.inbox.memory = &l.client.memory
-	s.inbox.items = s.item[:0]
+	s.inbox.items, s.inbox.bytes = s.item[:0], s.small[:0]
 	s.in = &s.inbox
-	return s
+	s.scratch.B = s.brief[:0]
 }
 
 // SetSeq implements transport.Sequenced. The connection calls it as it appends the
@@ -213,19 +216,38 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		return nil, false, nil, false
 	}
 	it := s.out.items[s.next]
-	c, small := s.link.client, s.out.bytes[s.from:it.end]
+	small := s.out.bytes[s.from:it.end]
 	s.next, s.from, s.holding, s.size = s.next+1, int(it.end), 0, 0
+	s.body.Set(small)
 	var owned []byte
-	if it.apart == 0 {
-		s.body.Set(small)
-	} else {
+	if it.apart != 0 || it.compressed {
+		if owned, result, err = s.unpack(it); result != nil || err != nil {
+			return result, it.last, err, true
+		}
+	}
+	s.size = s.body.Len()
+	result, err = s.link.client.decode(s.cmd, &s.body)
+	s.body.Release() // it is not the codec's any more
+	if owned != nil {
+		s.link.client.memory.pool.Put(owned)
+	}
+	if err != nil {
+		err = s.undecoded(err)
+	}
+	return result, it.last, err, true
+}
+
+// unpack makes body that of a result that is apart, or compressed; owned is its memory, if that
+// is the pool's. Where there is nothing to decode it returns the result, or why there is none.
+func (s *slot[T]) unpack(it item) (owned []byte, result base.Result, err error) {
+	if it.apart != 0 {
 		a := s.out.takeItem(it, 0)
 		s.holding = a.held
 		switch {
 		case a.err != nil:
-			return nil, it.last, s.named(a.err), true
+			return nil, nil, s.named(a.err)
 		case a.value != nil:
-			return a.value, it.last, nil, true
+			return nil, a.value, nil
 		case a.pieces != nil:
 			s.body.SetPieces(a.pieces)
 		default:
@@ -233,26 +255,22 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 			s.body.Set(owned)
 		}
 	}
-	s.size = s.body.Len()
 	if it.compressed {
 		plain, tooLong := s.link.decompress(s.body.Bytes())
 		if tooLong != nil {
-			c.counters.refused(tooLong)
-			return nil, it.last, s.named(tooLong), true
+			s.link.client.counters.refused(tooLong)
+			return nil, nil, s.named(tooLong)
 		}
 		s.body.Replace(plain)
-		s.size = len(plain)
 	}
-	result, err = c.decode(s.cmd, &s.body)
-	s.body.Release() // it is not the codec's any more
-	if owned != nil {
-		c.memory.pool.Put(owned)
-	}
-	if err != nil {
-		err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
-		c.counters.refused(err)
-	}
-	return result, it.last, err, true
+	return owned, nil, nil
+}
+
+// undecoded makes the error of a result that the codec refuses.
+func (s *slot[T]) undecoded(err error) error {
+	err = s.wrap(base.Failed, base.ErrDecode, "its result can't be decoded", err)
+	s.link.client.counters.refused(err)
+	return err
 }
 
 // handedOver gives back the memory of the result that was popped last: it is its

@@ -45,11 +45,38 @@ type framed struct {
 func (f *framed) Supports(Kind) bool { return true }
 
 func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
-	switch m.Kind {
-	case Command, Result, Input:
-		return f.appendBody(dst, m)
+	if m.Kind != Command && m.Kind != Result && m.Kind != Input {
+		return f.appendNotice(dst, m), nil, false
 	}
-	return f.appendNotice(dst, m), nil, false
+	if m.begun || len(m.Body) > LargeBody {
+		return f.appendPiece(dst, m)
+	}
+	m.begun, m.sent = true, len(m.Body)
+	flags := f.open(m)
+	dst = wire.AppendHeader(dst, wire.Header{Kind: wireKind(m.Kind), Flags: flags, Slot: uint64(m.Slot), Length: len(f.extras) + len(m.Body)})
+	if len(f.extras) > 0 {
+		dst = append(dst, f.extras...)
+	}
+	return append(dst, m.Body...), nil, false
+}
+
+// open returns the flags of the first frame of a message with a body, and sets extras to what
+// opens its payload.
+func (f *framed) open(m *Message) (flags wire.Flags) {
+	f.extras = f.extras[:0]
+	if m.Kind == Command {
+		if m.Seq != f.seqOut+1 || m.Timeout > 0 || m.Credit > 1 || m.Metadata != nil || m.Origin != nil {
+			flags = wire.FlagExtras
+			f.setExtras(m)
+		}
+		f.seqOut = m.Seq
+	} else if m.Last {
+		flags = wire.FlagLast
+	}
+	if m.Compressed {
+		flags |= wire.FlagCompressed
+	}
+	return flags
 }
 
 // appendNotice appends a message without a body.
@@ -86,34 +113,26 @@ func appendFrame(dst []byte, kind wire.Kind, slot int, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// appendBody appends a command or a result, or the next chunk of one.
-func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool) {
-	h := wire.Header{Kind: wireKind(m.Kind), Slot: uint64(m.Slot)}
-	if m.Last && m.Kind != Command {
-		h.Flags = wire.FlagLast
-	}
-	if m.Compressed && !m.begun {
-		h.Flags |= wire.FlagCompressed
-	}
-	f.extras = f.extras[:0]
-	if !m.begun && m.Kind == Command {
-		if m.Seq != f.seqOut+1 || m.Timeout > 0 || m.Credit > 1 || m.Metadata != nil || m.Origin != nil {
-			h.Flags |= wire.FlagExtras
-			f.setExtras(m)
+// appendPiece appends the first chunk of a large body, the next one, or the last: that of a
+// body whose rest is not wanted is empty.
+func (f *framed) appendPiece(dst []byte, m *Message) (out, tail []byte, more bool) {
+	var flags wire.Flags
+	first := !m.begun
+	if first {
+		flags = f.open(m)
+	} else {
+		f.extras = f.extras[:0]
+		if m.Last && m.Kind != Command {
+			flags = wire.FlagLast
 		}
-		f.seqOut = m.Seq
 	}
-
-	piece := m.Body
-	if m.begun {
-		piece = m.Body[m.sent:]
-	}
+	piece := m.Body[m.sent:]
 	if m.aborted {
 		piece = nil
 	}
-	if len(f.extras)+len(piece) > wire.MaxPayload {
-		h.Flags |= wire.FlagMore
-		if !m.begun {
+	if more = len(f.extras)+len(piece) > wire.MaxPayload; more {
+		flags |= wire.FlagMore
+		if first {
 			f.extras = wire.AppendUvarint(f.extras, uint64(len(m.Body)))
 		}
 		piece = piece[:wire.MaxPayload-len(f.extras)]
@@ -121,15 +140,12 @@ func (f *framed) appendBody(dst []byte, m *Message) (out, tail []byte, more bool
 	m.begun = true
 	m.sent += len(piece)
 
-	h.Length = len(f.extras) + len(piece)
-	dst = wire.AppendHeader(dst, h)
-	if len(f.extras) > 0 {
-		dst = append(dst, f.extras...)
-	}
+	dst = wire.AppendHeader(dst, wire.Header{Kind: wireKind(m.Kind), Flags: flags, Slot: uint64(m.Slot), Length: len(f.extras) + len(piece)})
+	dst = append(dst, f.extras...)
 	if len(piece) > LargeBody {
-		return dst, piece, h.Flags&wire.FlagMore != 0
+		return dst, piece, more
 	}
-	return append(dst, piece...), nil, h.Flags&wire.FlagMore != 0
+	return append(dst, piece...), nil, more
 }
 
 // setExtras encodes what a command has beside its body.

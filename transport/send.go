@@ -88,22 +88,36 @@ var ErrNoRoom = errors.New("transport: the send buffer is full")
 func (c *Conn) Append(m *Message) (flush bool, err error) {
 	c.mu.Lock()
 	m.begun, m.aborted, m.sent, m.end = false, false, 0, 0 // it may have been another one before
-	if c.err != nil {
-		defer c.mu.Unlock()
-		return false, c.err
+	if c.err != nil || len(c.out) >= sendBuffer || len(m.Body) > LargeBody {
+		return c.appendRare(m)
 	}
-	if len(c.out) >= sendBuffer && (m.Kind == Command || m.Kind == Result || m.Kind == Input) {
-		c.mu.Unlock()
-		return false, ErrNoRoom
-	}
-	switch server := c.nextSeq == nil; {
+	c.append(m)
+	flush = c.mustFlush()
+	c.mu.Unlock()
+	return flush, nil
+}
+
+// appendRare is Append of a large message, or where the send buffer is full or the connection
+// has ended. The caller holds mu, and no longer does afterwards.
+func (c *Conn) appendRare(m *Message) (flush bool, err error) {
+	server := c.nextSeq == nil
+	switch {
+	case c.err != nil:
+		err = c.err
+	case len(c.out) < sendBuffer:
+	case m.Kind == Command || m.Kind == Result || m.Kind == Input:
+		err = ErrNoRoom
 	case server && len(c.out) >= mostAnswers:
 		c.crowded.Store(true)
 	case !server && len(c.out) >= mostPosted:
 		c.mu.Unlock()
 		return false, c.Fail(&base.Error{Code: base.ErrSlowReader, Message: "the connection was ended, since the peer sends and does not read"})
 	}
-	if len(m.Body) > LargeBody {
+	if err != nil {
+		c.mu.Unlock()
+		return false, err
+	}
+	if m.Large() {
 		m.done = make(chan struct{})
 		c.large = append(c.large, m)
 	} else {
