@@ -140,7 +140,11 @@ func (l *link[T]) grow() *slot[T] {
 	if first >= l.limit {
 		return nil
 	}
-	slots := make([]slot[T], min(1+first/8, mostSlots, l.limit-first))
+	n := 1
+	if first >= manySlots {
+		n = min(slotsAtOnce, l.limit-first)
+	}
+	slots := make([]slot[T], n)
 	for i := range slots {
 		slots[i].init(l, first+i)
 		table = append(table, &slots[i]) // readers of the old header never look at the new elements
@@ -152,8 +156,11 @@ func (l *link[T]) grow() *slot[T] {
 	return &slots[0]
 }
 
-// mostSlots is how many slots are made at once, at most.
-const mostSlots = 16
+// Where there are manySlots already, more are made slotsAtOnce.
+const (
+	manySlots   = 256
+	slotsAtOnce = 16
+)
 
 // take waits for a slot until ctx ends, which returns its cause.
 func (l *link[T]) take(ctx context.Context) (*slot[T], error) {

@@ -80,7 +80,7 @@ type slot[T any] struct {
 	first      base.Seq // of a command that is sent once more: the Seq that its user knows; else 0
 	mayHaveRun bool     // before, of such a command
 	scratch    transport.Buffer
-	brief      [64]byte // of scratch, where that is enough
+	brief      [56]byte // of scratch, where that is enough
 	compressed transport.Buffer
 	message    transport.Message
 

@@ -16,14 +16,12 @@ import (
 	"github.com/cmdstream/cmdstream/server"
 )
 
-// Letter answers by a text, after a while.
+// Letter answers by a text, after a while. It does not touch its ctx, so that its record may
+// serve another command.
 type Letter struct{ Size int }
 
-func (l Letter) Run(ctx context.Context, _ struct{}) (string, error) {
-	select {
-	case <-time.After(time.Millisecond):
-	case <-ctx.Done():
-	}
+func (l Letter) Run(context.Context, struct{}) (string, error) {
+	time.Sleep(time.Millisecond)
 	return strings.Repeat("d", l.Size), nil
 }
 
