@@ -11,61 +11,94 @@ import (
 // run runs a command, to whatever end; t says who does. It returns the command if it has
 // run in that turn, and the leader is to note how long its type takes.
 func (x *command[T]) run(t turn) (ran base.Cmd[T]) {
-	var cmd base.Cmd[T]
-	seq, returned, refused := x.seq, false, false
-	defer x.session.finish(x)
-	defer x.session.handler.admitted.leave(x)
+	seq, returned := x.seq, false
 	defer func() {
 		if !returned {
-			x.broken(seq, cmd, recover())
+			defer x.gone() // whatever OnPanic does
+			x.broken(seq, x.cmd, recover())
+			return
 		}
+		x.gone()
 	}()
-	var failure *base.Error
-	if !x.started {
-		failure = x.start(seq, t)
-	}
-	if failure == nil {
-		cmd, failure = x.decode()
-		if refused = failure != nil && failure.Code != base.ErrBusy; refused {
-			x.session.handler.Counters.BadBodies.Add(1)
+	if x.started || x.begun(seq, t) {
+		if cmd := x.decoded(seq); cmd != nil {
+			x.cmd = cmd
+			ran = x.invoke(seq, cmd, t)
 		}
 	}
-	if failure == nil {
-		x.cmd = cmd
-		ran, failure = x.invoke(seq, cmd, t)
-	}
+	returned = true
+	return ran
+}
+
+// gone is the end of run.
+func (x *command[T]) gone() {
+	x.session.handler.admitted.leave(x)
+	x.session.finish(x)
+}
+
+// begun starts a command that has not started as it began. If it may not, that ends it.
+func (x *command[T]) begun(seq base.Seq, t turn) bool {
+	failure := x.start(seq, t)
 	if failure != nil {
 		x.end(seq, failure)
 	}
-	returned = true
-	if refused && x.session.handler.Strict {
+	return failure == nil
+}
+
+// decoded returns the command that is in the body; nil: it is refused, which has ended it.
+func (x *command[T]) decoded(seq base.Seq) base.Cmd[T] {
+	cmd, failure := x.decode()
+	if failure != nil {
+		x.refuseBody(seq, failure)
+		return nil
+	}
+	return cmd
+}
+
+// refuseBody ends a command that can't be decoded, or has no memory to be.
+func (x *command[T]) refuseBody(seq base.Seq, failure *base.Error) {
+	busy := failure.Code == base.ErrBusy
+	if !busy {
+		x.session.handler.Counters.BadBodies.Add(1)
+	}
+	x.end(seq, failure)
+	if !busy && x.session.handler.Strict {
 		conn := x.session.last.Load()
 		conn.Settle(time.Second)
 		conn.Fail(failure)
 	}
-	return ran
 }
 
 // invoke runs the command itself. A leader hands reading over first if its type takes long,
 // and it is noted here how long it took; else the command is returned for that.
-func (x *command[T]) invoke(seq base.Seq, cmd base.Cmd[T], t turn) (ran base.Cmd[T], failure *base.Error) {
-	h := x.session.handler
-	if t.role == nil {
-		return nil, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x))
+func (x *command[T]) invoke(seq base.Seq, cmd base.Cmd[T], t turn) (ran base.Cmd[T]) {
+	if t.role != nil {
+		if slow := x.session.handler.paces.slow(cmd); slow != nil {
+			x.invokeApart(seq, cmd, t, slow)
+			return nil
+		}
+		ran = cmd
 	}
-	slow := h.paces.slow(cmd)
-	if slow == nil {
-		return cmd, x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x))
+	if err := x.session.handler.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x); err != nil {
+		x.failed(seq, err)
 	}
+	return ran
+}
+
+// invokeApart runs a command whose type takes long, and notes how long that takes.
+func (x *command[T]) invokeApart(seq base.Seq, cmd base.Cmd[T], t turn, slow *pace) {
 	t.pass()
 	began := time.Now()
-	failure = x.conclude(seq, h.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x))
+	err := x.session.handler.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x)
+	took := time.Since(began)
+	if err != nil {
+		x.failed(seq, err)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.flushed {
-		slow.ranApart(time.Since(began))
+		slow.ranApart(took)
 	}
-	return nil, failure
 }
 
 // broken ends a command whose code panicked with v, or ended its goroutine.
@@ -112,24 +145,21 @@ func (x *command[T]) decode() (base.Cmd[T], *base.Error) {
 	return cmd, nil
 }
 
-// conclude returns how a command ended that has returned err; nil, if it ended
-// before, or is to be ended by finish.
-func (x *command[T]) conclude(seq base.Seq, err error) *base.Error {
-	switch {
-	case err == nil:
-		return nil
-	case x.over():
+// failed ends a command that has returned err, unless it has ended before.
+func (x *command[T]) failed(seq base.Seq, err error) {
+	if x.over() {
 		x.session.handler.Logger.Debug("a command returned an error after its end", "seq", seq, "error", err)
-		return nil
+		return
 	}
 	failure := failureOf(err)
 	failure.Message += detail(err)
 	if !x.session.handler.custom || x.hasSent() {
 		failure.Outcome = base.Failed // for it has run
 	}
-	return failure
+	x.end(seq, failure)
 }
 
+// noResult is the end of a command that has returned, and has not ended.
 func noResult() *base.Error {
 	return &base.Error{Outcome: base.Failed, Code: base.ErrNoResult, Message: "the command returned without a last result"}
 }

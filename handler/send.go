@@ -75,15 +75,23 @@ func (x *command[T]) sendNth(seq base.Seq, nth int, result base.Result) (left bo
 		}
 	}
 	last, err := x.encode(seq, result)
-	if err != nil {
+	switch {
+	case err != nil:
 		x.dropEncoded()
 		return false, cmp.Or(x.check(seq), err)
-	}
-	if x.session.named {
+	case x.session.named:
 		return x.keepResult(seq, nth, last)
 	}
+	if left, err = x.send(seq, last); err == errNoCredit || err == transport.ErrNoRoom {
+		return x.sendLater(seq, last, err)
+	}
+	return left, err
+}
+
+// sendLater sends what is in scratch, and could not be sent at once because of err.
+func (x *command[T]) sendLater(seq base.Seq, last bool, err error) (left bool, _ error) {
 	for {
-		switch left, err = x.send(seq, last); err {
+		switch err {
 		case errNoCredit:
 			_, err = x.waitForCredit(seq)
 		case transport.ErrNoRoom:
@@ -98,6 +106,7 @@ func (x *command[T]) sendNth(seq base.Seq, nth int, result base.Result) (left bo
 			x.dropEncoded()
 			return false, err
 		}
+		left, err = x.send(seq, last)
 	}
 }
 
@@ -154,12 +163,11 @@ func (x *command[T]) signal() {
 // an error of this Send.
 func (x *command[T]) encode(seq base.Seq, result base.Result) (last bool, err error) {
 	if result == nil {
-		return false, &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: seq, Message: "the result is nil"}
+		return false, nilResult(seq)
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			x.panicked(seq, result, v)
-			err = &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
+			err = x.encodingPanicked(seq, result, v)
 		}
 	}()
 	last = result.LastOne()
@@ -168,17 +176,36 @@ func (x *command[T]) encode(seq base.Seq, result base.Result) (last bool, err er
 		x.scratch.B = x.session.handler.memory.bodies.Get(x.large)
 	}
 	if err := x.session.handler.Codec.Encode(result, &x.scratch); err != nil {
-		var e *base.Error
-		if !errors.As(err, &e) || e == nil {
-			e = &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
-		}
-		return false, e
+		return false, unencodable(seq, result, err)
 	}
 	if limit := x.session.maxResultSize; limit > 0 && len(x.scratch.B) > limit {
-		return false, &base.Error{Outcome: base.Failed, Code: base.ErrTooLargeResult, Seq: seq, Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", len(x.scratch.B), limit)}
+		return false, tooLargeResult(seq, len(x.scratch.B), limit)
 	}
 	x.large = len(x.scratch.B)
 	return last, x.compress()
+}
+
+func nilResult(seq base.Seq) error {
+	return &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: seq, Message: "the result is nil"}
+}
+
+// encodingPanicked reports a panic, and returns it as what Send says.
+func (x *command[T]) encodingPanicked(seq base.Seq, result base.Result, v any) error {
+	x.panicked(seq, result, v)
+	return &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
+}
+
+// unencodable is what Send says of a result that the codec refuses.
+func unencodable(seq base.Seq, result base.Result, err error) error {
+	var e *base.Error
+	if errors.As(err, &e) && e != nil {
+		return e
+	}
+	return &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: seq, Message: fmt.Sprintf("a %T can't be encoded", result), Err: err}
+}
+
+func tooLargeResult(seq base.Seq, size, limit int) error {
+	return &base.Error{Outcome: base.Failed, Code: base.ErrTooLargeResult, Seq: seq, Message: fmt.Sprintf("a result has %d bytes, the client's MaxResultSize is %d", size, limit)}
 }
 
 // errNoCredit is what send says where the client has given no credit for another result.

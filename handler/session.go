@@ -82,12 +82,8 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (x *command[T], ru
 }
 
 func (s *Session[T]) recordLocked(m *transport.Message, slots bool) (*command[T], error) {
-	for m.Slot >= len(s.table) {
-		s.table = append(s.table, nil)
-		s.past = append(s.past, over{})
-		if s.named {
-			s.answers = append(s.answers, nil)
-		}
+	if m.Slot >= len(s.table) {
+		s.grow(m.Slot)
 	}
 	x, past := s.table[m.Slot], &s.past[m.Slot]
 	if slots && past.forbids(m.Seq) {
@@ -97,27 +93,47 @@ func (s *Session[T]) recordLocked(m *transport.Message, slots bool) (*command[T]
 		s.seen(m.Slot)
 	}
 	if x != nil {
-		x.mu.Lock()
-		ended, last, busy, free := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}, x.running, x.mayServe()
-		x.mu.Unlock()
-		switch {
-		case !ended:
-			return nil, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, last.seq)
-		case slots && last.forbids(m.Seq): // the plain wire has no slots to speak of
-			return nil, tooOld(m, last.seq)
-		case busy:
-			x.letGo()
-			x.place = len(s.left)
-			s.left = append(s.left, x)
-		case last.seq < m.Seq && free:
-			return x, nil
-		default:
-			x.letGo()
+		if again, err := s.leave(x, m, slots); again || err != nil {
+			return x, err
 		}
 	}
 	x = s.spare(m.Seq)
 	s.table[m.Slot] = x
 	return x, nil
+}
+
+// grow makes room for the commands of a slot. The caller holds mu.
+func (s *Session[T]) grow(slot int) {
+	for slot >= len(s.table) {
+		s.table = append(s.table, nil)
+		s.past = append(s.past, over{})
+		if s.named {
+			s.answers = append(s.answers, nil)
+		}
+	}
+}
+
+// leave lets go of a slot's last command, whose record x is, for the new one in m. It tells
+// whether the record may serve again. The caller holds mu.
+func (s *Session[T]) leave(x *command[T], m *transport.Message, slots bool) (again bool, err error) {
+	x.mu.Lock()
+	ended, last, busy, free := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}, x.running, x.mayServe()
+	x.mu.Unlock()
+	switch {
+	case !ended:
+		return false, transport.BrokenRule("a command came on slot %d, where command %d is open", m.Slot, last.seq)
+	case slots && last.forbids(m.Seq): // the plain wire has no slots to speak of
+		return false, tooOld(m, last.seq)
+	case busy:
+		x.letGo()
+		x.place = len(s.left)
+		s.left = append(s.left, x)
+	case last.seq < m.Seq && free:
+		return true, nil
+	default:
+		x.letGo()
+	}
+	return false, nil
 }
 
 // keepFree is how many records a connection keeps that has nothing to do. After a burst the
