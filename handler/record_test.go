@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -538,4 +539,78 @@ func TestATimerThatFiresLateInTheQueue(t *testing.T) {
 		s.handler.admitted.leave(records[0])
 		s.finish(records[0])
 	})
+}
+
+// turnstile is a codec whose Encode tells that it was entered, and waits.
+type turnstile struct {
+	transport.Codec[base.Result, base.Cmd[int]]
+	entered int
+	open    chan func()
+}
+
+func (c *turnstile) Encode(_ base.Result, w transport.Writer) error {
+	c.entered++ // without a lock: one at a time
+	(<-c.open)()
+	return w.WriteByte(byte(c.entered))
+}
+
+type item struct{ base.Result }
+
+func (item) LastOne() bool { return false }
+
+// Results are encoded one at a time, whoever sends them; also after one whose codec has ended
+// the goroutine.
+func TestOneSendAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		go io.Copy(io.Discard, near)
+		conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+		defer near.Close()
+		defer conn.Fail(net.ErrClosed)
+		codec := &turnstile{open: make(chan func())}
+		s := newBareSession()
+		s.handler.Codec = codec
+		x := newCommand(s)
+		x.link, x.seq, x.granted, x.running, x.ended = conn, 1, 10, true, false
+		sent := 0
+		for range 3 {
+			go func() {
+				if err := x.Send(1, item{}); err != nil {
+					t.Error(err)
+				}
+				sent++
+			}()
+		}
+		for n, next := range []func(){func() {}, runtime.Goexit, func() {}} {
+			synctest.Wait()
+			if codec.entered != n+1 {
+				t.Fatalf("%d results are being encoded, after %d", codec.entered-n, n)
+			}
+			if x.mayServe() {
+				t.Error("a record with a Send under way may be another command's")
+			}
+			codec.open <- next
+		}
+		synctest.Wait()
+		if sent != 2 || x.results != 2 || !x.mayServe() {
+			t.Errorf("%d Sends have returned, %d results were sent", sent, x.results)
+		}
+	})
+}
+
+// A command that is refused runs no more than one that was never sent.
+func TestARefusedCommandDoesNotRun(t *testing.T) {
+	near, far := memnet.Pipe()
+	go io.Copy(io.Discard, near)
+	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
+	defer conn.Fail(net.ErrClosed)
+	s := newBareSession()
+	m := &transport.Message{Seq: 1}
+	x, running, err := s.record(m, true)
+	if running != 1 || err != nil {
+		t.Fatalf("%d run, %v", running, err)
+	}
+	if x.refuse(conn, m, &base.Error{Outcome: base.Rejected, Code: base.ErrBusy}); s.Running() != 0 {
+		t.Errorf("%d run", s.Running())
+	}
 }

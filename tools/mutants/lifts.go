@@ -35,10 +35,10 @@ var lifts = []mutant{
 	},
 	{
 		"duplicate or skipped slot", "handler/session.go",
-		`		case !ended:
-			return nil, transport`,
-		`		case !ended && !busy:
-			return nil, transport`,
+		`	case !ended:
+		return false, transport`,
+		`	case !ended && !busy:
+		return false, transport`,
 	},
 	{
 		"late frame for a reused slot", "handler/session.go",
@@ -115,8 +115,8 @@ var lifts = []mutant{
 	},
 	{
 		"panic in command, codec, callback", "handler/run.go",
-		`			x.broken(seq, cmd, recover())`,
-		`			x.broken(seq, cmd, nil)`,
+		`			x.broken(seq, x.cmd, recover())`,
+		`			x.broken(seq, x.cmd, nil)`,
 	},
 	{
 		"clock jump", "transport/framed_read.go",

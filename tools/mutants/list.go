@@ -273,8 +273,8 @@ var mutants = []mutant{
 	},
 	{
 		"the memory of a body is used again while it is decoded", "client/slot.go",
-		"	result, err = c.decode(s.cmd, &s.body)",
-		"	c.memory.pool.Put(owned)\n	result, err = c.decode(s.cmd, &s.body)",
+		"	result, err = s.link.client.decode(s.cmd, &s.body)",
+		"	s.link.client.memory.pool.Put(owned)\n	result, err = s.link.client.decode(s.cmd, &s.body)",
 	},
 	{
 		"small results of many commands are not acknowledged", "client/receive.go",
