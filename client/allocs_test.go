@@ -3,7 +3,11 @@ package client_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"math"
 	"net"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,16 +65,89 @@ func TestDoDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// answerAll answers each command on l's first connection, on the slot 0, without
-// allocating: by one frame with a result of one byte.
-func answerAll(t testing.TB, l net.Listener) {
+// A goroutine that has just begun, and calls Do, does without another stack: a hundred thousand
+// calls at once take that much less memory, and time.
+func TestDoIsContentWithASmallStack(t *testing.T) {
+	if race {
+		t.Skip("the race detector's frames are larger")
+	}
+	const most = 2600 // bytes; a goroutine begins with 2048, and the next size is 4096
+	least := math.MaxInt
+	for range 5 { // the runtime now and then has new goroutines begin with more
+		if least = min(least, stackOfCalls(t, 1000)); least <= most {
+			return
+		}
+	}
+	t.Errorf("each call has %d bytes of stack", least)
+}
+
+// stackOfCalls returns how many bytes of stack each of n calls has, all of which begin at once
+// and have no answer.
+func stackOfCalls(t *testing.T, n int) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	came := make(chan struct{}, n)
+	go hearAll(t, l, came)
+	conn, err := client.TCP(l.Addr().String())(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(t.Context(), fixed{}, conn, client.Conf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer c.Close()
+	stacks := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.StackInuse
+	}
+	ctx := context.Background()
+	var cmd base.Cmd[receiver] = command{}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // who writes for the others needs more: so few do
+	before, begin := stacks(), make(chan struct{})
+	for range n {
+		calls.Go(func() {
+			<-begin
+			c.Do(ctx, cmd)
+		})
+	}
+	close(begin)
+	for range n {
+		<-came
+	}
+	return int(stacks()-before) / n
+}
+
+// hearAll tells of each command that comes on l's first connection, and answers none.
+func hearAll(t testing.TB, l net.Listener, came chan<- struct{}) {
+	nc, r := greet(t, l)
+	defer nc.Close()
+	for {
+		kind, err := r.ReadByte()
+		if err != nil {
+			return
+		}
+		binary.ReadUvarint(r) // the slot
+		length, _ := binary.ReadUvarint(r)
+		r.Discard(int(length))
+		if wire.Kind(kind>>4) == kindCommand {
+			came <- struct{}{}
+		}
+	}
+}
+
+// greet says hello on l's first connection.
+func greet(t testing.TB, l net.Listener) (net.Conn, *bufio.Reader) {
 	nc, err := l.Accept()
 	l.Close()
 	if err != nil {
-		t.Error(err)
-		return
+		panic(err) // nothing else could be said in this goroutine that ends the test
 	}
-	defer nc.Close()
 	p := &peer{t: t, r: bufio.NewReader(nc)}
 	p.hearHello()
 	hello, err := wire.AppendServerHello(nil, wire.ServerHello{Info: []byte("default")})
@@ -78,18 +155,26 @@ func answerAll(t testing.TB, l net.Listener) {
 		t.Error(err)
 	}
 	nc.Write(hello)
+	return nc, p.r
+}
+
+// answerAll answers each command on l's first connection, on the slot 0, without
+// allocating: by one frame with a result of one byte.
+func answerAll(t testing.TB, l net.Listener) {
+	nc, r := greet(t, l)
+	defer nc.Close()
 	answer := appendFrame(nil, kindResult, wire.FlagLast, 0, []byte{1})
 	for {
-		kind, err := p.r.ReadByte()
+		kind, err := r.ReadByte()
 		if err != nil {
 			return
 		}
-		p.r.ReadByte() // the slot
-		length, err := p.r.ReadByte()
+		r.ReadByte() // the slot
+		length, err := r.ReadByte()
 		if err != nil {
 			return
 		}
-		p.r.Discard(int(length))
+		r.Discard(int(length))
 		if wire.Kind(kind>>4) == kindCommand {
 			nc.Write(answer)
 		}

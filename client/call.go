@@ -75,6 +75,9 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 	}
 	s, crowd, err := l.tryTake()
 	if s == nil && err == nil {
+		s, crowd, err = l.tryMake()
+	}
+	if s == nil && err == nil {
 		crowd = true
 		s, err = l.take(k.ctx())
 	}

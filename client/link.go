@@ -110,39 +110,39 @@ func (l *link[T]) decodeStream(index int, r transport.Reader) (any, error) {
 	return l.client.decode(cmd, r)
 }
 
-// tryTake takes a slot; nil: all are taken. crowd tells whether others are
+// tryTake takes a free slot; nil: there is none. crowd tells whether others are
 // taken too.
 func (l *link[T]) tryTake() (s *slot[T], crowd bool, err error) {
 	l.mu.Lock()
-	if err = l.leaving; err == nil {
+	if l.leaving == nil {
 		s = l.next()
-		crowd = s == nil || l.open > 1
 	}
+	crowd, err = l.open > 1, l.leaving
 	l.mu.Unlock()
 	return s, crowd, err
 }
 
-// next takes a free slot, or a new one; nil: all are taken. The caller holds mu.
+// next takes a free slot; nil: there is none. The caller holds mu.
 func (l *link[T]) next() (s *slot[T]) {
 	if n := len(l.free); n > 0 {
 		s, l.free = l.free[n-1], l.free[:n-1]
-	} else if s = l.grow(); s == nil {
-		return nil
+		l.open++
 	}
-	l.open++
 	return s
 }
 
-// grow makes further slots, and returns one; nil at the limit. The caller holds mu.
-func (l *link[T]) grow() *slot[T] {
+// tryMake makes further slots, and takes one; nil: there are as many as may be. crowd tells
+// whether others are taken too.
+func (l *link[T]) tryMake() (s *slot[T], crowd bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	table := *l.table.Load()
-	first := len(table)
-	if first >= l.limit {
-		return nil
-	}
-	n := 1
+	first, n := len(table), 1
 	if first >= manySlots {
-		n = min(slotsAtOnce, l.limit-first)
+		n = slotsAtOnce
+	}
+	if n = min(n, l.limit-first); n <= 0 || l.leaving != nil {
+		return nil, true, l.leaving
 	}
 	slots := make([]slot[T], n)
 	for i := range slots {
@@ -150,10 +150,11 @@ func (l *link[T]) grow() *slot[T] {
 		table = append(table, &slots[i]) // readers of the old header never look at the new elements
 	}
 	l.table.Store(&table)
-	for i := len(slots) - 1; i > 0; i-- { // the one with the smallest index is taken first
+	for i := n - 1; i > 0; i-- { // the one with the smallest index is taken first
 		l.free = append(l.free, &slots[i])
 	}
-	return &slots[0]
+	l.open++
+	return &slots[0], l.open > 1, nil
 }
 
 // Where there are manySlots already, more are made slotsAtOnce.
