@@ -19,14 +19,16 @@ import (
 // there. It is released by the owner once the command's last frame was taken, or
 // by the reader where nobody owns it any more.
 //
-// What is looked at together lies together: a thousand slots are in no cache. The first three
+// What is looked at together lies together: a thousand slots are in no cache. The first four
 // lines of one, of 64 bytes each, are what the reader looks at.
 type slot[T any] struct {
 	link  *link[T]
 	ready chan bool    // of capacity 1: something has changed for the owner; true: nothing more will
 	seq   atomic.Int64 // the open command's, as its user knows it; 0 until it is appended
 
-	mu        sync.Mutex      // protects what follows, up to out
+	// mu protects what follows, up to out. Without it who takes the slot writes cmd and until,
+	// and the owner reads in and err once ready has said that the command is over.
+	mu        sync.Mutex
 	in        *inbox          // where the results go that come; it may be swapped with other when those are taken
 	conn      *transport.Conn // where the command, and all about it, goes; nil: nowhere, at the moment
 	owner     owner

@@ -13,19 +13,19 @@ import (
 
 // command is the record of a command: what is kept of it from its frame until
 // its Exec has returned. It is the command's Proxy too. A record is used again
-// for a later command, see recycle; a Proxy that was kept is then told from the
+// for a later command, see mayServe; a Proxy that was kept is then told from the
 // new command's by its Seq.
 type command[T any] struct {
 	// What is looked at together lies together: in a session each slot has a record of its
 	// own, and a thousand of them are in no cache.
 
-	mu       sync.Mutex         // protects what follows, up to inputs, and what ctx says
+	mu       sync.Mutex         // protects what follows, up to sendOver, and what ctx says
 	seq      base.Seq           // the command's, also after it has ended
 	ended    bool               // its last frame was made: without a session the slot is the client's again
 	running  bool               // its Exec has not returned yet
 	inSend   bool               // a Send is under way: one at a time, so that results keep their order
 	flushed  bool               // with others: how long it took says little
-	started  bool               // its codec, and then its Exec, was called
+	started  bool               // its codec, and then its Exec, was called, or its leader is about to
 	armed    bool               // its timer is started, or was
 	timedOut bool               // the server ends it because its time is over
 	rejected bool               // it has ended, and was not run: to the client it is as if it had not come

@@ -28,7 +28,7 @@ type Session[T any] struct {
 	last     atomic.Pointer[transport.Conn] // the connection of the moment, or the last one
 
 	mu      sync.Mutex    // protects what follows
-	running int           // commands whose Exec has not returned
+	running int           // commands whose Exec has not returned, and the one that is being let in
 	table   []*command[T] // by slot; nil: never used, or the last command on it is in past
 	past    []over        // by slot: the last command that is over
 	answers [][]byte      // by slot: the answer of that command, in a session with a name
