@@ -78,6 +78,9 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		s, crowd, err = l.tryMake()
 	}
 	if s == nil && err == nil {
+		if err := c.foresee(l, k.cmd); err != nil {
+			return nil, 0, err // what the server would not take waits for no place
+		}
 		crowd = true
 		s, err = l.take(k.ctx())
 	}
@@ -235,17 +238,38 @@ func tooLarge(size, limit int) error {
 	return &base.Error{Outcome: base.Rejected, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("it has %d bytes, the server's MaxCmdSize is %d", size, limit)}
 }
 
-// encode encodes the slot's command into its scratch, unless that is too large, as far as the
-// codec foresees. A panic of the codec is an error.
+// foresee refuses a command that is too large, as far as the codec foresees. A panic of the
+// codec is an error.
+func (c *Client[T]) foresee(l *link[T], cmd base.Cmd[T]) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = c.panicked(v)
+		}
+	}()
+	_, err = c.size(l, cmd)
+	return err
+}
+
+// size returns the size that the codec foresees, held against the server's limit.
+func (c *Client[T]) size(l *link[T], cmd base.Cmd[T]) (int, error) {
+	size := c.codec.Size(cmd)
+	if size > l.maxCmdSize {
+		return 0, tooLarge(size, l.maxCmdSize)
+	}
+	return size, nil
+}
+
+// encode encodes the slot's command into its scratch, unless that is too large. A panic of the
+// codec is an error.
 func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = c.panicked(v)
 		}
 	}()
-	size := c.codec.Size(s.cmd)
-	if size > l.maxCmdSize {
-		return tooLarge(size, l.maxCmdSize)
+	size, err := c.size(l, s.cmd)
+	if err != nil {
+		return err
 	}
 	if size > keepInbox {
 		s.scratch.B = c.memory.pool.Get(size)

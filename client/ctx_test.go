@@ -427,6 +427,71 @@ func TestSlotsAreUsedAgainWithoutTheOldDeadline(t *testing.T) {
 	})
 }
 
+// What the server would not take waits for no place among the commands in flight.
+func TestACommandThatIsTooLargeDoesNotWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		conn, p := newPipe(t)
+		go p.hello(wireHello(100))
+		c := over(t, conn, codec{size: func(cmd command) int {
+			if cmd.N == 102 {
+				panic("size")
+			}
+			return cmd.N
+		}}, client.Conf{MaxInFlight: 1})
+		open := start(t.Context(), c, command{N: 1})
+		slot := p.expect(kindCommand).Slot
+		for n, code := range map[int]base.Code{101: client.ErrTooLargeCmd, 102: base.ErrPanic} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			begin := time.Now()
+			_, err := c.Do(ctx, command{N: n})
+			cancel()
+			took(t, begin, 0)
+			outcome := base.NotSent
+			if code == client.ErrTooLargeCmd {
+				outcome = base.Rejected
+			}
+			want(t, err, outcome, code)
+		}
+		p.answer(slot, 1)
+		if o := <-open; o.err != nil {
+			t.Error(o.err)
+		}
+	})
+}
+
+// There are never more slots than the server allows, though many are made at once.
+func TestManySlots(t *testing.T) {
+	const most, calls = 300, 310
+	bubble(t, func(t *testing.T) {
+		conn, p := newPipe(t)
+		hello := wireHello(0)
+		hello.MaxInFlight = most
+		go p.hello(hello)
+		c := over(t, conn, codec{}, client.Conf{})
+		for n := range calls {
+			start(t.Context(), c, command{N: n})
+		}
+		taken := map[uint64]bool{}
+		for range most {
+			slot := p.expect(kindCommand).Slot
+			if slot >= most || taken[slot] {
+				t.Errorf("a command came on slot %d, beyond the limit, or twice", slot)
+			}
+			taken[slot] = true
+		}
+		synctest.Wait()
+		if n := c.InFlight(); n != calls {
+			t.Errorf("%d are in flight, or wait", n)
+		}
+		for range calls - most { // these take the places of others
+			p.answer(7, 0)
+			if slot := p.expect(kindCommand).Slot; slot != 7 {
+				t.Errorf("the next command came on slot %d", slot)
+			}
+		}
+	})
+}
+
 func TestMaxInFlight(t *testing.T) {
 	for name, conf := range map[string]struct{ client, server uint64 }{
 		"the client's": {3, 5}, "the server's": {5, 3}, "the server's alone": {0, 3},

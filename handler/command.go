@@ -112,7 +112,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message, t turn) {
 	x.ctx.parent = x.session.ctx
 	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, conn.At(), m.Timeout)
 	x.seq, x.link, x.granted, x.credits = m.Seq, conn, credit, 0
-	x.ended, x.running, x.started, x.rejected, x.timedOut, x.results = false, true, false, false, false, 0
+	x.ended, x.running, x.rejected, x.timedOut, x.results = false, true, false, false, 0
 	if x.session.named {
 		x.letGoLocked()
 	}
@@ -135,7 +135,7 @@ func (x *command[T]) arm() {
 // this record has ended.
 func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal *base.Error) {
 	x.mu.Lock()
-	x.seq, x.slot, x.link, x.ended, x.started = m.Seq, m.Slot, conn, false, false
+	x.seq, x.slot, x.link, x.ended, x.started, x.timedOut = m.Seq, m.Slot, conn, false, false, false
 	if x.session.named {
 		x.letGoLocked()
 	}

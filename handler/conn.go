@@ -182,7 +182,7 @@ func (c *Conn[T]) admit(m *transport.Message) (x *command[T], t turn, err error)
 	x.memory, x.held = c.memory, held
 	now := c.handler.admitted.enter(x)
 	if now && !c.session.ended.Load() {
-		t = c.turn(m)
+		t = c.takeTurn(m)
 	}
 	x.begin(c.conn, m, t)
 	if c.session.ended.Load() { // just now: whoever ends its commands may have missed this one

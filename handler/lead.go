@@ -146,9 +146,9 @@ func (c *Conn[T]) yield() {
 	}
 }
 
-// turn returns the turn by which the leader itself runs the command in m; the zero turn, if it
-// may not, as far as the command's type is of no concern.
-func (c *Conn[T]) turn(m *transport.Message) turn {
+// takeTurn returns the turn by which the leader itself runs the command in m; the zero turn, if
+// it may not, as far as the command's type is of no concern. It is called once for a command.
+func (c *Conn[T]) takeTurn(m *transport.Message) turn {
 	c.clock = max(c.clock, c.handler.watchdog.since(c.conn.Seen()))
 	if passed := time.Duration(c.clock - c.repaid); c.debt > 0 && passed > switchCost {
 		c.debt -= passed / 3

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -117,7 +116,9 @@ func TestRecordsAreUsedAgain(t *testing.T) {
 		t.Error("records were not used again")
 	}
 	third.ctx.Done()
-	s.finish(third)
+	if s.finish(third); len(s.free) != 0 {
+		t.Error("a record is kept that can't serve again")
+	}
 	if record(0, 6) == third {
 		t.Error("a record whose ctx may be in use was used again")
 	}
@@ -169,10 +170,7 @@ func TestTheRecordsOfABurstAreLetGo(t *testing.T) {
 
 // A connection that has nothing to do does not hold the last large result of each record.
 func TestALargeResultIsLetGo(t *testing.T) {
-	near, far := memnet.Pipe()
-	go io.Copy(io.Discard, near)
-	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-	defer conn.Fail(net.ErrClosed)
+	conn := readConn(t)
 	x := newCommand(newBareSession())
 	x.link, x.seq, x.granted, x.running, x.ended = conn, 1, 1, true, false
 	x.scratch.B, x.packed.B = make([]byte, 1<<20), make([]byte, 1<<19)
@@ -187,10 +185,7 @@ func TestALargeResultIsLetGo(t *testing.T) {
 
 // Nor does a session's, where the result is small, and what was made for the one before is not.
 func TestASmallAnswerHoldsNoLargeMemory(t *testing.T) {
-	near, far := memnet.Pipe()
-	go io.Copy(io.Discard, near)
-	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-	defer conn.Fail(net.ErrClosed)
+	conn := readConn(t)
 	s := newBareSession()
 	s.named, s.small.floor = true, 100
 	x, _, err := s.record(&transport.Message{Seq: 1}, true)
@@ -316,10 +311,7 @@ func TestACtxThatIsAskedAsItIsTakenAgain(t *testing.T) {
 // A ctx that somebody has kept beyond its command ends, too, where the next command of its record
 // is refused.
 func TestTheCtxOfARefusedCommandHasEnded(t *testing.T) {
-	near, far := memnet.Pipe()
-	go io.Copy(io.Discard, near)
-	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-	defer conn.Fail(net.ErrClosed)
+	conn := readConn(t)
 	x := newCommand(newBareSession())
 	x.ctx.end(context.Canceled)
 	if !x.mayServe() {
@@ -513,11 +505,7 @@ func TestAnAnswerAtTheEndOfItsSession(t *testing.T) {
 // Nor does it put off the end of the next command's time in the queue.
 func TestATimerThatFiresLateInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		near, far := memnet.Pipe()
-		go io.Copy(io.Discard, near)
-		conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-		defer near.Close()
-		defer conn.Fail(net.ErrClosed)
+		conn := readConn(t)
 		s := newBareSession()
 		defer s.handler.wheel.Close()
 		s.handler.admitted = admission[int]{maxRunning: 1, maxQueued: 10, maxWait: time.Second, since: time.Now(), wheel: s.handler.wheel}
@@ -539,78 +527,4 @@ func TestATimerThatFiresLateInTheQueue(t *testing.T) {
 		s.handler.admitted.leave(records[0])
 		s.finish(records[0])
 	})
-}
-
-// turnstile is a codec whose Encode tells that it was entered, and waits.
-type turnstile struct {
-	transport.Codec[base.Result, base.Cmd[int]]
-	entered int
-	open    chan func()
-}
-
-func (c *turnstile) Encode(_ base.Result, w transport.Writer) error {
-	c.entered++ // without a lock: one at a time
-	(<-c.open)()
-	return w.WriteByte(byte(c.entered))
-}
-
-type item struct{ base.Result }
-
-func (item) LastOne() bool { return false }
-
-// Results are encoded one at a time, whoever sends them; also after one whose codec has ended
-// the goroutine.
-func TestOneSendAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := memnet.Pipe()
-		go io.Copy(io.Discard, near)
-		conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-		defer near.Close()
-		defer conn.Fail(net.ErrClosed)
-		codec := &turnstile{open: make(chan func())}
-		s := newBareSession()
-		s.handler.Codec = codec
-		x := newCommand(s)
-		x.link, x.seq, x.granted, x.running, x.ended = conn, 1, 10, true, false
-		sent := 0
-		for range 3 {
-			go func() {
-				if err := x.Send(1, item{}); err != nil {
-					t.Error(err)
-				}
-				sent++
-			}()
-		}
-		for n, next := range []func(){func() {}, runtime.Goexit, func() {}} {
-			synctest.Wait()
-			if codec.entered != n+1 {
-				t.Fatalf("%d results are being encoded, after %d", codec.entered-n, n)
-			}
-			if x.mayServe() {
-				t.Error("a record with a Send under way may be another command's")
-			}
-			codec.open <- next
-		}
-		synctest.Wait()
-		if sent != 2 || x.results != 2 || !x.mayServe() {
-			t.Errorf("%d Sends have returned, %d results were sent", sent, x.results)
-		}
-	})
-}
-
-// A command that is refused runs no more than one that was never sent.
-func TestARefusedCommandDoesNotRun(t *testing.T) {
-	near, far := memnet.Pipe()
-	go io.Copy(io.Discard, near)
-	conn := transport.NewConn(far, transport.Framed(transport.Options{Server: true}), nil, 0)
-	defer conn.Fail(net.ErrClosed)
-	s := newBareSession()
-	m := &transport.Message{Seq: 1}
-	x, running, err := s.record(m, true)
-	if running != 1 || err != nil {
-		t.Fatalf("%d run, %v", running, err)
-	}
-	if x.refuse(conn, m, &base.Error{Outcome: base.Rejected, Code: base.ErrBusy}); s.Running() != 0 {
-		t.Errorf("%d run", s.Running())
-	}
 }

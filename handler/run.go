@@ -20,8 +20,9 @@ func (x *command[T]) run(t turn) (ran base.Cmd[T]) {
 		}
 		x.gone()
 	}()
-	if x.started || x.begun(seq, t) {
-		if cmd := x.decoded(seq); cmd != nil {
+	// Whoever ended the session may have ended the command since it began.
+	if x.started && !x.session.ended.Load() || x.startNow(seq, t) {
+		if cmd := x.decodeOrEnd(seq); cmd != nil {
 			x.cmd = cmd
 			ran = x.invoke(seq, cmd, t)
 		}
@@ -36,8 +37,8 @@ func (x *command[T]) gone() {
 	x.session.finish(x)
 }
 
-// begun starts a command that has not started as it began. If it may not, that ends it.
-func (x *command[T]) begun(seq base.Seq, t turn) bool {
+// startNow starts a command that has not started as it began. If it may not, that ends it.
+func (x *command[T]) startNow(seq base.Seq, t turn) bool {
 	failure := x.start(seq, t)
 	if failure != nil {
 		x.end(seq, failure)
@@ -45,8 +46,8 @@ func (x *command[T]) begun(seq base.Seq, t turn) bool {
 	return failure == nil
 }
 
-// decoded returns the command that is in the body; nil: it is refused, which has ended it.
-func (x *command[T]) decoded(seq base.Seq) base.Cmd[T] {
+// decodeOrEnd returns the command that is in the body; nil: it is refused, which has ended it.
+func (x *command[T]) decodeOrEnd(seq base.Seq) base.Cmd[T] {
 	cmd, failure := x.decode()
 	if failure != nil {
 		x.refuseBody(seq, failure)

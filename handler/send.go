@@ -272,7 +272,7 @@ func (x *command[T]) flush(conn *transport.Conn, seq base.Seq) {
 	crowd := x.session.crowd()
 	if crowd {
 		x.mu.Lock()
-		x.flushed = x.flushed || x.seq == seq
+		x.flushed = x.flushed || x.seq == seq // the record may be another command's by now
 		x.mu.Unlock()
 	}
 	conn.Flush(crowd)

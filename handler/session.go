@@ -93,7 +93,7 @@ func (s *Session[T]) recordLocked(m *transport.Message, slots bool) (*command[T]
 		s.seen(m.Slot)
 	}
 	if x != nil {
-		if again, err := s.leave(x, m, slots); again || err != nil {
+		if again, err := s.vacate(x, m, slots); again || err != nil {
 			return x, err
 		}
 	}
@@ -113,9 +113,9 @@ func (s *Session[T]) grow(slot int) {
 	}
 }
 
-// leave lets go of a slot's last command, whose record x is, for the new one in m. It tells
+// vacate lets go of a slot's last command, whose record x is, for the new one in m. It tells
 // whether the record may serve again. The caller holds mu.
-func (s *Session[T]) leave(x *command[T], m *transport.Message, slots bool) (again bool, err error) {
+func (s *Session[T]) vacate(x *command[T], m *transport.Message, slots bool) (again bool, err error) {
 	x.mu.Lock()
 	ended, last, busy, free := x.hasEnded(), over{seq: x.seq, rejected: x.rejected}, x.running, x.mayServe()
 	x.mu.Unlock()

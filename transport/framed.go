@@ -51,8 +51,8 @@ func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
 	if m.begun || len(m.Body) > LargeBody {
 		return f.appendPiece(dst, m)
 	}
+	flags := f.head(m)
 	m.begun, m.sent = true, len(m.Body)
-	flags := f.open(m)
 	dst = wire.AppendHeader(dst, wire.Header{Kind: wireKind(m.Kind), Flags: flags, Slot: uint64(m.Slot), Length: len(f.extras) + len(m.Body)})
 	if len(f.extras) > 0 {
 		dst = append(dst, f.extras...)
@@ -60,18 +60,22 @@ func (f *framed) Append(dst []byte, m *Message) (out, tail []byte, more bool) {
 	return append(dst, m.Body...), nil, false
 }
 
-// open returns the flags of the first frame of a message with a body, and sets extras to what
-// opens its payload.
-func (f *framed) open(m *Message) (flags wire.Flags) {
+// head returns the flags of the next frame of a message with a body, but for FlagMore, and sets
+// extras to what its payload begins with.
+func (f *framed) head(m *Message) (flags wire.Flags) {
 	f.extras = f.extras[:0]
+	if m.Last && m.Kind != Command {
+		flags = wire.FlagLast
+	}
+	if m.begun {
+		return flags
+	}
 	if m.Kind == Command {
 		if m.Seq != f.seqOut+1 || m.Timeout > 0 || m.Credit > 1 || m.Metadata != nil || m.Origin != nil {
 			flags = wire.FlagExtras
 			f.setExtras(m)
 		}
 		f.seqOut = m.Seq
-	} else if m.Last {
-		flags = wire.FlagLast
 	}
 	if m.Compressed {
 		flags |= wire.FlagCompressed
@@ -116,23 +120,14 @@ func appendFrame(dst []byte, kind wire.Kind, slot int, payload []byte) []byte {
 // appendPiece appends the first chunk of a large body, the next one, or the last: that of a
 // body whose rest is not wanted is empty.
 func (f *framed) appendPiece(dst []byte, m *Message) (out, tail []byte, more bool) {
-	var flags wire.Flags
-	first := !m.begun
-	if first {
-		flags = f.open(m)
-	} else {
-		f.extras = f.extras[:0]
-		if m.Last && m.Kind != Command {
-			flags = wire.FlagLast
-		}
-	}
+	flags := f.head(m)
 	piece := m.Body[m.sent:]
 	if m.aborted {
 		piece = nil
 	}
 	if more = len(f.extras)+len(piece) > wire.MaxPayload; more {
 		flags |= wire.FlagMore
-		if first {
+		if !m.begun {
 			f.extras = wire.AppendUvarint(f.extras, uint64(len(m.Body)))
 		}
 		piece = piece[:wire.MaxPayload-len(f.extras)]

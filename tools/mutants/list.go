@@ -272,7 +272,7 @@ var mutants = []mutant{
 		`	if !ended || conn.Err() != nil {`,
 	},
 	{
-		"the memory of a body is used again while it is decoded", "client/slot.go",
+		"the memory of a body is used again while it is decoded", "client/take.go",
 		"	result, err = s.link.client.decode(s.cmd, &s.body)",
 		"	s.link.client.memory.pool.Put(owned)\n	result, err = s.link.client.decode(s.cmd, &s.body)",
 	},
