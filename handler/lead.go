@@ -30,6 +30,7 @@ const (
 	switchCost = 2 * time.Microsecond   // of a command that is handed over, roughly: as much is no debt
 	stopDebt   = 3 * time.Millisecond   // of a leader that had to be stopped
 	yieldEvery = 5 * time.Millisecond   // less than the runtime's 10 ms
+	waited     = time.Millisecond       // without a command; then others could run
 	restAfter  = 5 * time.Second        // without a byte from the client
 	slowly     = time.Second            // how often the watchdog looks for who may rest
 )
@@ -114,21 +115,22 @@ func (c *Conn[T]) lead() {
 			return
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
-		c.begin(x, t)
+		before := c.begin(x, t)
 		current = t
-		if cmd := x.run(t); !c.over(t, cmd) {
+		if cmd := x.run(t); !c.over(t, before, cmd) {
 			return
 		}
 	}
 }
 
-// over ends the turn of a command that has been run, and notes how long that took: of its
-// type, too, where cmd is not nil. It returns true if the caller is still the leader.
-func (c *Conn[T]) over(t turn, cmd base.Cmd[T]) (leads bool) {
+// over ends the turn of a command that has been run, and notes how long that took, but for what
+// came before it ran: of its type, too, where cmd is not nil. It returns true if the caller is
+// still the leader.
+func (c *Conn[T]) over(t turn, before time.Duration, cmd base.Cmd[T]) (leads bool) {
 	leads = t.end()
 	now := c.now()
 	if cmd != nil {
-		c.handler.paces.ran(cmd, time.Duration(now-t.began), !leads)
+		c.handler.paces.ran(cmd, time.Duration(now-t.began)-before, !leads)
 	}
 	if leads {
 		t.charge(now)
@@ -149,7 +151,12 @@ func (c *Conn[T]) yield() {
 // takeTurn returns the turn by which the leader itself runs the command in m; the zero turn, if
 // it may not, as far as the command's type is of no concern. It is called once for a command.
 func (c *Conn[T]) takeTurn(m *transport.Message) turn {
-	c.clock = max(c.clock, c.handler.watchdog.since(c.conn.Seen()))
+	if seen := c.handler.watchdog.since(c.conn.Seen()); seen > c.clock {
+		if seen-c.clock > int64(waited) {
+			c.yielded = seen
+		}
+		c.clock = seen
+	}
 	if passed := time.Duration(c.clock - c.repaid); c.debt > 0 && passed > switchCost {
 		c.debt -= passed / 3
 		c.repaid = c.clock
@@ -169,13 +176,11 @@ func (r *role) owe(d time.Duration) {
 	r.debt += d
 }
 
-// begin begins a turn, by which the leader runs x.
-func (c *Conn[T]) begin(x *command[T], t turn) {
+// begin begins a turn, by which the leader runs x. It returns how long that took, if it was long.
+func (c *Conn[T]) begin(x *command[T], t turn) time.Duration {
 	c.runs = x
 	c.busy.Store(t.began) // from now on another may be the leader
-	if !c.watched.Load() {
-		c.handler.watchdog.watch(&c.role)
-	}
+	return c.handler.watchdog.watch(&c.role, t.began)
 }
 
 // rest hands the role to a new goroutine, which has a small stack, and gives up what it

@@ -20,9 +20,15 @@ type pace struct {
 	apart   atomic.Int64 // the type is slow until so many in a row have not been tooLong
 }
 
-// provenAfter is how many commands of a slow type must be quick before a leader runs one
-// again.
-const provenAfter = 256
+// So many commands of a slow type must be quick in a row before a leader runs one again. One that
+// was stopped may just have lost its processor: there are more if another takes long, too.
+const (
+	provenAfter  = 256
+	stoppedAfter = 16
+)
+
+// undecided is the average of a type of which little is known.
+const undecided = int64(quick) / 2
 
 // slow returns the pace of a command's type, if that is slow; else nil.
 func (p *paces) slow(cmd any) *pace {
@@ -56,17 +62,21 @@ func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
 		if took <= quick {
 			return
 		}
-		if v, ok = p.types.LoadOrStore(key, new(pace)); !ok {
+		fresh := new(pace)
+		fresh.average.Store(undecided)
+		if v, ok = p.types.LoadOrStore(key, fresh); !ok {
 			p.known.Add(1)
 		}
 	}
 	this := v.(*pace)
 	average := this.average.Load()
-	average += (int64(min(took, tooLong)) - average) / 32 // one may have lost its processor for a while
+	average += (int64(min(took, 3*quick)) - average) / 32 // one may have lost its processor for a while
 	switch {
-	case stopped || average > int64(quick):
+	case average > int64(quick):
 		this.apart.Store(provenAfter)
-		average = int64(quick) / 2
+		average = undecided
+	case stopped:
+		this.apart.Store(stoppedAfter)
 	case average < int64(quick)/8 && p.types.CompareAndDelete(key, v):
 		p.known.Add(-1)
 	}

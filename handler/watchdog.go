@@ -6,13 +6,16 @@ import (
 )
 
 // watchdog ends the turns that take too long, and has connections rest over which nothing
-// comes any more. It looks only while there are some.
+// comes any more. It looks only while there are some. Where commands come here and there, over
+// many connections, who begins a turn looks, if nobody has for half of lookEvery, and puts the
+// timer off, for each time that fires it wakes two threads.
 type watchdog struct {
 	begun time.Time
-	timer *time.Timer // look
+	timer *time.Timer // tick
 	slow  *time.Timer // lookSlowly
 
 	mu     sync.Mutex // protects what follows
+	looked int64      // when somebody has last looked
 	roles  []*role
 	long   []turn
 	listed map[*role]struct{} // that are to rest once nothing comes any more
@@ -21,7 +24,7 @@ type watchdog struct {
 
 func newWatchdog() *watchdog {
 	w := &watchdog{begun: time.Now(), listed: make(map[*role]struct{})}
-	w.timer, w.slow = stopped(w.look), stopped(w.lookSlowly)
+	w.timer, w.slow = stopped(w.tick), stopped(w.lookSlowly)
 	return w
 }
 
@@ -49,24 +52,42 @@ func (w *watchdog) start(t *time.Timer, after time.Duration) {
 func (w *watchdog) now() int64               { return int64(time.Since(w.begun)) }
 func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.begun)) }
 
-// watch has a role looked at, until it runs nothing.
-func (w *watchdog) watch(r *role) {
+// watch has a role looked at whose turn has begun, until it runs nothing. It returns how long ago
+// that was, if watch itself took a while: to start a timer wakes a thread.
+func (w *watchdog) watch(r *role, began int64) (ago time.Duration) {
+	if r.watched.Load() {
+		return 0
+	}
+	w.attend(r)
+	return time.Duration(w.now() - began)
+}
+
+// attend is watch of a role that is not watched.
+func (w *watchdog) attend(r *role) {
+	now := w.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r.watched.Load() {
+	if r.watched.Load() { // for who looked at this very moment has seen that it has begun
 		return
 	}
 	r.watched.Store(true)
 	w.roles = append(w.roles, r)
-	if len(w.roles) == 1 {
-		w.start(w.timer, lookEvery)
+	if len(w.roles) == 1 || now-w.looked >= int64(lookEvery/2) { // alone: the timer does not run
+		w.look(now)
 	}
 }
 
-// look is called by the timer.
-func (w *watchdog) look() {
+// tick is called by the timer.
+func (w *watchdog) tick() {
 	w.mu.Lock()
-	now := w.now()
+	defer w.mu.Unlock()
+	w.look(w.now())
+}
+
+// look ends the turns that take too long, and has the timer fire after lookEvery if some go on.
+// The caller holds mu.
+func (w *watchdog) look(now int64) {
+	w.looked = now
 	kept := w.roles[:0]
 	for _, r := range w.roles {
 		switch began := r.busy.Load(); {
@@ -94,7 +115,6 @@ func (w *watchdog) look() {
 	}
 	clear(w.long)
 	w.long = w.long[:0]
-	w.mu.Unlock()
 }
 
 // list has a role rest once nothing has come for it for restAfter.
