@@ -75,7 +75,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 	}
 	s, crowd, err := l.tryTake()
 	if s == nil && err == nil {
-		s, crowd, err = l.tryMake()
+		s, crowd, err = l.tryAdd(l.makeSlots())
 	}
 	if s == nil && err == nil {
 		if err := c.foresee(l, k.cmd); err != nil {

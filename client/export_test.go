@@ -40,7 +40,7 @@ func LateOwner(came bool) bool {
 	l := newLink(new(Client[struct{}]))
 	l.reading.by.Store(byNobody)
 	s := new(slot[struct{}])
-	s.init(l, 0)
+	s.init(l)
 	s.ended = came
 	s.seq.Store(1)
 	l.beRead(s)

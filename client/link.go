@@ -131,30 +131,41 @@ func (l *link[T]) next() (s *slot[T]) {
 	return s
 }
 
-// tryMake makes further slots, and takes one; nil: there are as many as may be. crowd tells
+// tryAdd adds further slots, and takes one; nil: there are as many as may be. crowd tells
 // whether others are taken too.
-func (l *link[T]) tryMake() (s *slot[T], crowd bool, err error) {
+func (l *link[T]) tryAdd(slots []slot[T]) (s *slot[T], crowd bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	table := *l.table.Load()
-	first, n := len(table), 1
-	if first >= manySlots {
-		n = slotsAtOnce
-	}
-	if n = min(n, l.limit-first); n <= 0 || l.leaving != nil {
+	first := len(table) // others may have made some meanwhile
+	slots = slots[:min(len(slots), l.limit-first)]
+	if len(slots) == 0 || l.leaving != nil {
 		return nil, true, l.leaving
 	}
-	slots := make([]slot[T], n)
 	for i := range slots {
-		slots[i].init(l, first+i)
+		slots[i].index = first + i
 		table = append(table, &slots[i]) // readers of the old header never look at the new elements
 	}
 	l.table.Store(&table)
-	for i := n - 1; i > 0; i-- { // the one with the smallest index is taken first
+	for i := len(slots) - 1; i > 0; i-- { // the one with the smallest index is taken first
 		l.free = append(l.free, &slots[i])
 	}
 	l.open++
 	return &slots[0], l.open > 1, nil
+}
+
+// makeSlots makes slots that are not the link's yet, one or slotsAtOnce, or none if there are as
+// many as may be. That takes a while, and is done without the lock.
+func (l *link[T]) makeSlots() []slot[T] {
+	n, made := 1, len(*l.table.Load())
+	if made >= manySlots {
+		n = slotsAtOnce
+	}
+	slots := make([]slot[T], max(min(n, l.limit-made), 0))
+	for i := range slots {
+		slots[i].init(l)
+	}
+	return slots
 }
 
 // Where there are manySlots already, more are made slotsAtOnce.

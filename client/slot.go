@@ -108,10 +108,9 @@ const (
 	unseen                 // it has not: the command is to be sent again
 )
 
-// init makes a zero slot a free one.
-func (s *slot[T]) init(l *link[T], index int) {
-	s.link, s.index, s.ready, s.window = l, index, make(chan bool, 1), window
-	s.timer.Fire = s.expire
+// init makes a zero slot a free one, but for its index.
+func (s *slot[T]) init(l *link[T]) {
+	s.link, s.ready, s.window = l, make(chan bool, 1), window
 	s.inbox.memory = &l.client.memory
 	s.inbox.items, s.inbox.bytes = s.item[:0], s.small[:0]
 	s.in = &s.inbox
@@ -147,6 +146,9 @@ func (s *slot[T]) signal() {
 // started for that. The caller holds mu.
 func (s *slot[T]) arm() {
 	s.alarm = s.deadline
+	if s.timer.Fire == nil {
+		s.timer.Fire = s.expire
+	}
 	c := s.link.client
 	c.wheel.Start(&s.timer, time.Duration(s.deadline-c.clock.now()))
 }

@@ -61,11 +61,11 @@ func (a *admission[T]) queue(x *command[T], timeout time.Duration) (refusal *bas
 		return a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
 	}
 	x.mu.Lock()
-	x.armed = true
+	timer := x.arming()
 	x.mu.Unlock()
 	a.mu.Lock()
 	a.push(x, at)
-	a.wheel.Start(&x.timer, patience)
+	a.wheel.Start(timer, patience)
 	next := a.next() // one may have ended since
 	a.mu.Unlock()
 	if next != nil {

@@ -19,7 +19,7 @@ type command[T any] struct {
 	// What is looked at together lies together: in a session each slot has a record of its
 	// own, and a thousand of them are in no cache.
 
-	mu       sync.Mutex         // protects what follows, up to sendOver, and what ctx says
+	mu       sync.Mutex         // protects what follows, up to wake, and what ctx says
 	seq      base.Seq           // the command's, also after it has ended
 	ended    bool               // its last frame was made: without a session the slot is the client's again
 	running  bool               // its Exec has not returned yet
@@ -39,6 +39,7 @@ type command[T any] struct {
 	turn     turn               // by which it runs
 	inputs   *inputs            // nil: none has come, and none was asked for
 	sendOver chan struct{}      // closed when the Send is over; nil: no other waits
+	wake     chan struct{}      // of capacity 1: credit came, or the command has ended; nil: nobody has waited yet
 
 	ctx commandContext
 
@@ -58,6 +59,8 @@ type command[T any] struct {
 	value      any         // the decoded command, of a transport that decodes itself
 	compressed bool        // the body is
 	cmd        base.Cmd[T] // once it is decoded; of the goroutine that runs it, and of Receive
+	slow       *pace       // of its type, if the leader has found that slow
+	alone      int64       // since when it has its goroutine to itself then, by the watchdog's clock
 
 	message transport.Message
 
@@ -68,16 +71,20 @@ type command[T any] struct {
 	before, behind *command[T] // in the queue
 
 	timer wheel.Timer
-	wake  chan struct{} // of capacity 1: credit came, or the command has ended
+
+	brief, small [brief]byte // of body and of scratch, where that is enough
 }
 
+// brief is how many bytes of a body and of a result a record has room for, in itself.
+const brief = 56
+
 func newCommand[T any](s *Session[T]) *command[T] {
-	x := &command[T]{session: s, wake: make(chan struct{}, 1), ended: true}
+	x := &command[T]{session: s, ended: true}
 	x.ctx.mu = &x.mu
 	if s.named {
 		x.kept = new(kept)
 	}
-	x.timer.Fire = x.expire
+	x.body, x.scratch.B = x.brief[:0], x.small[:0]
 	return x
 }
 
@@ -126,9 +133,17 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message, t turn) {
 // over soon, and another goroutine leads before one waits, or takes long. The caller holds mu.
 func (x *command[T]) arm() {
 	if x.running && x.ctx.timeout > 0 {
-		x.armed = true
-		x.session.handler.wheel.Start(&x.timer, x.ctx.timeout-time.Since(x.ctx.at))
+		x.session.handler.wheel.Start(x.arming(), x.ctx.timeout-time.Since(x.ctx.at))
 	}
+}
+
+// arming returns the record's timer, which is about to be started. The caller holds mu.
+func (x *command[T]) arming() *wheel.Timer {
+	if x.timer.Fire == nil {
+		x.timer.Fire = x.expire
+	}
+	x.armed = true
+	return &x.timer
 }
 
 // refuse ends a command that is not run. Nobody has got a ctx of it; that of the command before on
@@ -146,9 +161,6 @@ func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal 
 	x.session.returned()
 	x.session.mu.Unlock()
 }
-
-// lead makes a command that has waited its goroutine's.
-func (x *command[T]) lead() { x.run(turn{}) }
 
 // LocalAddr returns the server's address of the connection.
 func (x *command[T]) LocalAddr() net.Addr { return x.session.last.Load().LocalAddr() }

@@ -38,11 +38,11 @@ type Invoker[T any] interface {
 // NewInvoker returns the usual Invoker: it executes commands with receiver. An error of Exec
 // that says Rejected says Failed then, since the command has run; errors.Is and errors.As find
 // in it what they found before.
-func NewInvoker[T any](receiver T) Invoker[T] { return invoker[T]{receiver} }
+func NewInvoker[T any](receiver T) Invoker[T] { return &invoker[T]{receiver} }
 
 type invoker[T any] struct{ receiver T }
 
-func (i invoker[T]) Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error {
+func (i *invoker[T]) Invoke(ctx context.Context, at time.Time, seq base.Seq, cmd base.Cmd[T], proxy base.Proxy) error {
 	if err := cmd.Exec(ctx, at, seq, i.receiver, proxy); err != nil {
 		return hasRun(err)
 	}
@@ -107,7 +107,7 @@ type Panic struct {
 // Handler serves the connections of one server. It is safe for concurrent use.
 type Handler[T any] struct {
 	Conf[T]
-	custom   bool // Invoker is the user's: it may reject a command without having run it
+	usual    *invoker[T] // nil: Invoker is the user's, which may reject a command without having run it
 	pool     *Pool
 	wheel    *wheel.Wheel
 	watchdog *watchdog
@@ -152,13 +152,13 @@ type Conf[T any] struct {
 
 // New returns a Handler that runs commands in the goroutines of pool.
 func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
-	_, usual := conf.Invoker.(invoker[T])
+	usual, _ := conf.Invoker.(*invoker[T])
 	h := &Handler[T]{
-		Conf: conf, custom: !usual, pool: pool, wheel: wheel.New(), watchdog: newWatchdog(),
+		Conf: conf, usual: usual, pool: pool, wheel: wheel.New(), watchdog: newWatchdog(),
 		memory: memory{limit: int64(conf.MaxBytes)},
 		admitted: admission[T]{
 			maxRunning: int64(conf.MaxRunning), maxQueued: int64(conf.MaxQueued), maxWait: conf.MaxQueueTime, since: time.Now(),
-			run: func(x *command[T]) { pool.follow(x) },
+			run: func(x *command[T]) { pool.follow(pool.led(func() runner { return x })) },
 		},
 	}
 	h.admitted.wheel = h.wheel

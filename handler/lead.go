@@ -39,6 +39,7 @@ const (
 // leader's.
 type role struct {
 	conn   *transport.Conn
+	led    *led
 	follow func()       // has another goroutine lead
 	now    func() int64 // the watchdog's clock
 
@@ -82,8 +83,9 @@ func (t turn) charge(now int64) {
 }
 
 // lead reads the connection, and runs what comes, until another goroutine has taken
-// the role over, or the connection has ended.
-func (c *Conn[T]) lead() {
+// the role over, or the connection has ended. It returns the command that has this goroutine to
+// itself then; nil: none has.
+func (c *Conn[T]) lead() runner {
 	var current turn
 	defer func() { current.pass() }() // where a command has ended this goroutine
 	c.clock = max(c.clock, c.now())   // it may have taken a while until this goroutine could run
@@ -91,11 +93,11 @@ func (c *Conn[T]) lead() {
 		c.yield()
 		if c.conn.Sleep() {
 			c.rest()
-			return
+			return nil
 		}
 		if err := c.conn.Read(&c.message); err != nil {
 			c.lost(err)
-			return
+			return nil
 		}
 		if !c.listed.Load() {
 			c.handler.watchdog.list(&c.role)
@@ -104,21 +106,26 @@ func (c *Conn[T]) lead() {
 		switch {
 		case err != nil:
 			c.lost(c.conn.Fail(err))
-			return
+			return nil
 		case x == nil:
 			c.clock = max(c.clock, c.now()) // it may be one of thousands
 			continue
 		case t.role == nil:
 			c.runs = nil // x sees to its deadline itself
 			c.follow()
-			x.run(t)
-			return
+			return x
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
 		before := c.begin(x, t)
 		current = t
-		if cmd := x.run(t); !c.over(t, before, cmd) {
-			return
+		cmd, apart := x.run(t)
+		if apart {
+			t.pass()
+			x.alone = c.now()
+			return x
+		}
+		if !c.over(t, before, cmd) {
+			return nil
 		}
 	}
 }
@@ -189,5 +196,5 @@ func (c *Conn[T]) rest() {
 	c.message, c.runs = transport.Message{}, nil
 	c.conn.Shrink()
 	c.session.rest()
-	c.handler.pool.start(c)
+	c.handler.pool.start(c.led)
 }

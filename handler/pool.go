@@ -11,15 +11,28 @@ import (
 // pool, and runs the command itself. So every command has a goroutine of its
 // own, and a lone one is run without a switch.
 type Pool struct {
-	mu     sync.Mutex    // protects what follows
-	parked []chan leader // the one that was parked last is taken first
-	active int           // goroutines that are not parked
+	mu     sync.Mutex  // protects what follows
+	parked []chan *led // the one that was parked last is taken first
+	active int         // goroutines that are not parked
 	closed bool
 	empty  chan struct{} // closed when active is 0 and closed is true
 }
 
-// leader is a connection that wants to be read.
-type leader interface{ lead() }
+// led is what one goroutine of the pool leads at a time: a connection that wants to be read. What
+// lead returns the goroutine runs then: it leads no more, and has the stack to itself.
+type led struct {
+	lead func() runner // nil: nothing
+	work func()        // Pool.work, made once
+}
+
+// runner is a command that has a goroutine to itself.
+type runner interface{ runApart() }
+
+func (p *Pool) led(lead func() runner) *led {
+	l := &led{lead: lead}
+	l.work = func() { p.work(l) }
+	return l
+}
 
 // maxParked is how many idle goroutines a pool keeps.
 const maxParked = 256
@@ -28,7 +41,7 @@ const maxParked = 256
 func NewPool() *Pool { return &Pool{empty: make(chan struct{})} }
 
 // follow has a goroutine lead l.
-func (p *Pool) follow(l leader) {
+func (p *Pool) follow(l *led) {
 	p.mu.Lock()
 	p.active++
 	if n := len(p.parked); n > 0 {
@@ -39,30 +52,32 @@ func (p *Pool) follow(l leader) {
 		return
 	}
 	p.mu.Unlock()
-	go p.work(l)
+	go l.work()
 }
 
 // start has a new goroutine lead l.
-func (p *Pool) start(l leader) {
+func (p *Pool) start(l *led) {
 	p.mu.Lock()
 	p.active++
 	p.mu.Unlock()
-	go p.work(l)
+	go l.work()
 }
 
 // work is a goroutine of the pool. It ends when enough others are parked, when
 // the pool is closed, or by a command's runtime.Goexit.
-func (p *Pool) work(l leader) {
+func (p *Pool) work(l *led) {
 	exited := true
 	defer func() {
 		if exited {
 			p.leave(nil)
 		}
 	}()
-	self := make(chan leader, 1)
+	var self chan *led // made when this goroutine is parked
 	for ok := true; ok; l, ok = <-self {
-		l.lead()
-		if !p.leave(self) {
+		if own := l.lead(); own != nil {
+			own.runApart()
+		}
+		if !p.leave(&self) {
 			break
 		}
 	}
@@ -70,7 +85,7 @@ func (p *Pool) work(l leader) {
 }
 
 // leave counts a goroutine as no longer active, and parks it if there is need.
-func (p *Pool) leave(self chan leader) (parked bool) {
+func (p *Pool) leave(self *chan *led) (parked bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.active--
@@ -80,7 +95,10 @@ func (p *Pool) leave(self chan leader) (parked bool) {
 	if self == nil || p.closed || len(p.parked) >= maxParked {
 		return false
 	}
-	p.parked = append(p.parked, self)
+	if *self == nil {
+		*self = make(chan *led, 1)
+	}
+	p.parked = append(p.parked, *self)
 	return true
 }
 

@@ -9,32 +9,84 @@ import (
 )
 
 // run runs a command, to whatever end; t says who does. It returns the command if it has
-// run in that turn, and the leader is to note how long its type takes.
-func (x *command[T]) run(t turn) (ran base.Cmd[T]) {
+// run in that turn, and the leader is to note how long its type takes; or apart, if that takes
+// long: the command was decoded only, and the leader hands reading over, and returns it.
+func (x *command[T]) run(t turn) (ran base.Cmd[T], apart bool) {
 	seq, returned := x.seq, false
 	defer func() {
-		if !returned {
+		switch {
+		case apart:
+		case !returned:
 			defer x.gone() // whatever OnPanic does
 			x.broken(seq, x.cmd, recover())
-			return
+		default:
+			x.gone()
 		}
-		x.gone()
 	}()
-	// Whoever ended the session may have ended the command since it began.
-	if x.started && !x.session.ended.Load() || x.startNow(seq, t) {
-		if cmd := x.decodeOrEnd(seq); cmd != nil {
-			x.cmd = cmd
-			ran = x.invoke(seq, cmd, t)
+	if x.cmd == nil {
+		x.cmd = x.ready(seq, t)
+	}
+	switch {
+	case x.cmd == nil: // it has ended
+	case t.role != nil && x.isSlow():
+		apart = true
+	default:
+		var err error
+		ran = x.cmd
+		if usual := x.session.handler.usual; usual != nil { // it does just this
+			err = ran.Exec(&x.ctx, x.ctx.at, seq, usual.receiver, x)
+		} else {
+			err = x.invoke(seq)
+		}
+		if err != nil {
+			x.failed(seq, err)
 		}
 	}
 	returned = true
-	return ran
+	return ran, apart
+}
+
+// runApart runs a command that has its goroutine to itself.
+func (x *command[T]) runApart() { x.run(turn{}) }
+
+// ready starts the command and decodes it; nil: it may not run, which has ended it.
+func (x *command[T]) ready(seq base.Seq, t turn) base.Cmd[T] {
+	// Whoever ended the session may have ended the command since it began.
+	if x.started && !x.session.ended.Load() || x.startNow(seq, t) {
+		return x.decodeOrEnd(seq)
+	}
+	return nil
+}
+
+// invoke has the user's Invoker run the command.
+func (x *command[T]) invoke(seq base.Seq) error {
+	return x.session.handler.Invoker.Invoke(&x.ctx, x.ctx.at, seq, x.cmd, x)
 }
 
 // gone is the end of run.
 func (x *command[T]) gone() {
+	if x.slow != nil {
+		x.noteSlow(time.Duration(x.session.handler.watchdog.now() - x.alone))
+	}
 	x.session.handler.admitted.leave(x)
 	x.session.finish(x)
+}
+
+// isSlow tells whether the command's type takes long.
+func (x *command[T]) isSlow() bool {
+	x.slow = x.session.handler.paces.slow(x.cmd)
+	return x.slow != nil
+}
+
+// noteSlow notes how long the command took, whose type takes long.
+func (x *command[T]) noteSlow(took time.Duration) {
+	x.mu.Lock()
+	flushed := x.flushed
+	x.mu.Unlock()
+	if !flushed {
+		x.slow.ranApart(took)
+	}
+	x.slow = nil
 }
 
 // startNow starts a command that has not started as it began. If it may not, that ends it.
@@ -67,38 +119,6 @@ func (x *command[T]) refuseBody(seq base.Seq, failure *base.Error) {
 		conn := x.session.last.Load()
 		conn.Settle(time.Second)
 		conn.Fail(failure)
-	}
-}
-
-// invoke runs the command itself. A leader hands reading over first if its type takes long,
-// and it is noted here how long it took; else the command is returned for that.
-func (x *command[T]) invoke(seq base.Seq, cmd base.Cmd[T], t turn) (ran base.Cmd[T]) {
-	if t.role != nil {
-		if slow := x.session.handler.paces.slow(cmd); slow != nil {
-			x.invokeApart(seq, cmd, t, slow)
-			return nil
-		}
-		ran = cmd
-	}
-	if err := x.session.handler.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x); err != nil {
-		x.failed(seq, err)
-	}
-	return ran
-}
-
-// invokeApart runs a command whose type takes long, and notes how long that takes.
-func (x *command[T]) invokeApart(seq base.Seq, cmd base.Cmd[T], t turn, slow *pace) {
-	t.pass()
-	began := time.Now()
-	err := x.session.handler.Invoker.Invoke(&x.ctx, x.ctx.at, seq, cmd, x)
-	took := time.Since(began)
-	if err != nil {
-		x.failed(seq, err)
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.flushed {
-		slow.ranApart(took)
 	}
 }
 
@@ -154,7 +174,7 @@ func (x *command[T]) failed(seq base.Seq, err error) {
 	}
 	failure := failureOf(err)
 	failure.Message += detail(err)
-	if !x.session.handler.custom || x.hasSent() {
+	if x.session.handler.usual != nil || x.hasSent() {
 		failure.Outcome = base.Failed // for it has run
 	}
 	x.end(seq, failure)

@@ -12,21 +12,49 @@ import (
 )
 
 // Send implements base.Proxy.
-func (x *command[T]) Send(seq base.Seq, result base.Result) error {
+func (x *command[T]) Send(seq base.Seq, result base.Result) (err error) {
 	nth, err := x.enterSend(seq)
 	if err != nil {
 		return err
 	}
-	left := false
+	left, encoding := false, false
 	defer func() {
-		if !left { // also where the codec has ended this goroutine
+		if encoding { // the codec has panicked, or ended this goroutine
+			err = x.notEncoded(seq, x.encodingEnded(seq, result, recover()))
+		}
+		if !left {
 			x.mu.Lock()
 			x.leaveSend()
 			x.mu.Unlock()
 		}
 	}()
-	left, err = x.sendNth(seq, nth, result)
+	if nth == 0 && (x.session.named || x.large > keepBody) {
+		// What waits for credit is not counted, so it is small, as far as one can tell by the
+		// one before. And the last result of a session lies in scratch until it was seen.
+		if nth, err = x.waitForCredit(seq); err != nil {
+			return err
+		}
+	}
+	encoding = true
+	last, err := x.encode(seq, result)
+	encoding = false
+	switch {
+	case err != nil:
+		return x.notEncoded(seq, err)
+	case x.session.named:
+		left, err = x.keepResult(seq, nth, last)
+		return err
+	}
+	if left, err = x.send(seq, last); err == errNoCredit || err == transport.ErrNoRoom {
+		left, err = x.sendLater(seq, last, err)
+	}
 	return err
+}
+
+// notEncoded lets go of a result that can't be encoded, and returns what Send says.
+func (x *command[T]) notEncoded(seq base.Seq, err error) error {
+	x.dropEncoded()
+	return cmp.Or(x.check(seq), err)
 }
 
 // enterSend begins a Send, once no other is under way. Where there is credit for the next
@@ -64,30 +92,6 @@ func (x *command[T]) leaveSend() {
 	}
 }
 
-// sendNth encodes a result and sends it, after waiting for credit where nth is 0. It returns
-// whether it has left the Send.
-func (x *command[T]) sendNth(seq base.Seq, nth int, result base.Result) (left bool, err error) {
-	if nth == 0 && (x.session.named || x.large > keepBody) {
-		// What waits for credit is not counted, so it is small, as far as one can tell by the
-		// one before. And the last result of a session lies in scratch until it was seen.
-		if nth, err = x.waitForCredit(seq); err != nil {
-			return false, err
-		}
-	}
-	last, err := x.encode(seq, result)
-	switch {
-	case err != nil:
-		x.dropEncoded()
-		return false, cmp.Or(x.check(seq), err)
-	case x.session.named:
-		return x.keepResult(seq, nth, last)
-	}
-	if left, err = x.send(seq, last); err == errNoCredit || err == transport.ErrNoRoom {
-		return x.sendLater(seq, last, err)
-	}
-	return left, err
-}
-
 // sendLater sends what is in scratch, and could not be sent at once because of err.
 func (x *command[T]) sendLater(seq base.Seq, last bool, err error) (left bool, _ error) {
 	for {
@@ -120,13 +124,16 @@ func (x *command[T]) waitForCredit(seq base.Seq) (nth int, err error) {
 			x.mu.Unlock()
 			return nth, nil
 		}
-		t := x.turn
+		if x.wake == nil {
+			x.wake = make(chan struct{}, 1)
+		}
+		t, wake := x.turn, x.wake
 		x.mu.Unlock()
 		if err != nil {
 			return 0, err
 		}
 		t.pass()
-		<-x.wake
+		<-wake
 	}
 }
 
@@ -144,14 +151,15 @@ func (c *Conn[T]) credit(x *command[T], n int) error {
 	x.granted += min(n, math.MaxInt-x.granted)
 	x.credits++
 	flood := x.credits > x.results+maxStrays
-	x.mu.Unlock()
 	x.signal()
+	x.mu.Unlock()
 	if c.flooded = flood; flood {
 		return transport.BrokenRule("%d credits came for the command on slot %d", x.credits, x.slot)
 	}
 	return nil
 }
 
+// signal wakes the Send that waits for credit. The caller holds mu.
 func (x *command[T]) signal() {
 	select {
 	case x.wake <- struct{}{}:
@@ -159,17 +167,11 @@ func (x *command[T]) signal() {
 	}
 }
 
-// encode encodes a result into scratch. A panic of the codec, or of LastOne, is
-// an error of this Send.
+// encode encodes a result into scratch. What the codec does, or LastOne, may be a panic.
 func (x *command[T]) encode(seq base.Seq, result base.Result) (last bool, err error) {
 	if result == nil {
 		return false, nilResult(seq)
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = x.encodingPanicked(seq, result, v)
-		}
-	}()
 	last = result.LastOne()
 	x.scratch.Reset()
 	if x.large > keepBody {
@@ -189,8 +191,12 @@ func nilResult(seq base.Seq) error {
 	return &base.Error{Outcome: base.Failed, Code: base.ErrEncode, Seq: seq, Message: "the result is nil"}
 }
 
-// encodingPanicked reports a panic, and returns it as what Send says.
-func (x *command[T]) encodingPanicked(seq base.Seq, result base.Result, v any) error {
+// encodingEnded reports a panic with v while a result was encoded, and returns it as what Send
+// says. If the goroutine ends, v is nil, and nobody hears of it.
+func (x *command[T]) encodingEnded(seq base.Seq, result base.Result, v any) error {
+	if v == nil {
+		return nil
+	}
 	x.panicked(seq, result, v)
 	return &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Seq: seq, Message: fmt.Sprintf("encoding a %T panicked: %v", result, v)}
 }

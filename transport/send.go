@@ -66,11 +66,21 @@ func (c *Conn) Room(ctx context.Context) error {
 		}
 		room := c.room
 		c.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if ctx.Done() == nil {
+			<-room
+		} else if err := within(ctx, room); err != nil {
+			return err
 		}
+	}
+}
+
+// within waits until room is closed, or ctx ends, which returns its cause.
+func within(ctx context.Context, room <-chan struct{}) error {
+	select {
+	case <-room:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -263,8 +263,8 @@ var mutants = []mutant{
 	},
 	{
 		"a command that waits for credit keeps the reading role", "handler/send.go",
-		"		t.pass()\n		<-x.wake",
-		"		_ = t\n		<-x.wake",
+		"		t.pass()\n		<-wake",
+		"		_ = t\n		<-wake",
 	},
 	{
 		"a lone caller leaves what is for others unread", "client/lone.go",
