@@ -33,26 +33,41 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 		return nil, 0, errNilCmd()
 	}
 	k.clock, k.parent = &c.clock, ctx
-	defer k.over()
 	for {
-		if ctx.Err() != nil {
-			return nil, 0, c.name(k, errEnded(ctx))
-		}
-		l, err := c.link(&k.patience, c.conf.FailFast && k.seq == 0)
-		if err != nil {
-			return nil, 0, c.name(k, err)
-		}
-		conn := l.conn.Load()
-		s, seq, err := c.sendOn(l, conn, k)
+		l, err := c.linkFor(ctx, k)
 		if err == nil {
-			return s, seq, nil
+			conn := l.conn.Load()
+			s, seq, failure := c.sendOn(l, conn, k)
+			switch {
+			case failure == nil:
+				k.over()
+				return s, seq, nil
+			case c.triesNext(l, conn, failure):
+				continue
+			}
+			err = failure
 		}
-		if !l.endedBy(conn, err) || !c.goesOn() {
-			return nil, 0, c.name(k, err)
-		}
-		// The connection ended before it had taken the command: the next one will.
-		c.unset(l, conn)
+		k.over()
+		return nil, 0, c.name(k, err)
 	}
+}
+
+// linkFor returns the link over which a command is to be sent, once there is one.
+func (c *Client[T]) linkFor(ctx context.Context, k *call[T]) (*link[T], error) {
+	if ctx.Err() != nil {
+		return nil, errEnded(ctx)
+	}
+	return c.link(&k.patience, c.conf.FailFast && k.seq == 0)
+}
+
+// triesNext tells whether conn has ended before it had taken a command, which err says: then the
+// next one will.
+func (c *Client[T]) triesNext(l *link[T], conn *transport.Conn, err error) bool {
+	if !l.endedBy(conn, err) || !c.goesOn() {
+		return false
+	}
+	c.unset(l, conn)
+	return true
 }
 
 func errNilCmd() error {
@@ -233,7 +248,10 @@ func (s *slot[T]) begin() base.Seq {
 	return seq
 }
 
-// tooLarge is a rejection: the client refuses the command on the server's word.
+// tooLarge is a rejection: the client refuses the command on the server's word. (Inlined it would
+// make the frame of encode larger, below which the codec runs.)
+//
+//go:noinline
 func tooLarge(size, limit int) error {
 	return &base.Error{Outcome: base.Rejected, Code: base.ErrTooLargeCmd, Message: fmt.Sprintf("it has %d bytes, the server's MaxCmdSize is %d", size, limit)}
 }

@@ -13,19 +13,44 @@ import (
 // The error is an *base.Error; base.OutcomeOf tells what became of the command.
 // A command that sends several results is base.ErrSeveralResults, and canceled.
 func (c *Client[T]) Do(ctx context.Context, cmd base.Cmd[T]) (base.Result, error) {
+	s, deadline, err := c.sendOne(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	l := s.link
+	result, err := s.result(ctx)
+	if err != nil {
+		return c.redo(ctx, cmd, deadline, l, err)
+	}
+	return result, nil
+}
+
+// sendOne sends the command of a Do. It returns its deadline, too, by Conf.Timeout. The call is not
+// kept meanwhile, so that the codec has more of a small stack.
+func (c *Client[T]) sendOne(ctx context.Context, cmd base.Cmd[T]) (*slot[T], moment, error) {
 	k := call[T]{cmd: cmd, owner: waiting}
 	k.begin(&c.clock, c.conf.Timeout)
-	for {
-		s, _, err := c.send(ctx, &k)
-		if err != nil {
-			return nil, k.ends(err)
+	s, _, err := c.send(ctx, &k)
+	return s, k.deadline, err
+}
+
+// redo sends the command of a Do once more, which has ended with err, if it may, over a link that
+// comes after l.
+func (c *Client[T]) redo(ctx context.Context, cmd base.Cmd[T], deadline moment, l *link[T], err error) (base.Result, error) {
+	k := call[T]{cmd: cmd, owner: waiting}
+	k.deadline = deadline
+	for c.again(l, &k, err) {
+		s, _, failure := c.send(ctx, &k)
+		if failure != nil {
+			return nil, k.ends(failure)
 		}
-		l := s.link
-		result, err := s.result(ctx)
-		if err == nil || !c.again(l, &k, err) {
-			return result, k.ends(err)
+		l = s.link
+		var result base.Result
+		if result, err = s.result(ctx); err == nil {
+			return result, nil
 		}
 	}
+	return nil, k.ends(err)
 }
 
 // again tells whether a command of which no result was taken is sent once more, and
@@ -101,10 +126,14 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 		s.link.release(s)
 		return nil, failure
 	case !last && err == nil:
-		result, err = nil, s.wrap(base.Unknown, base.ErrSeveralResults, "it sends several results: use Results or Send", nil)
+		result, err = nil, s.several()
 	}
 	s.leave(ended)
 	return result, err
+}
+
+func (s *slot[T]) several() error {
+	return s.wrap(base.Unknown, base.ErrSeveralResults, "it sends several results: use Results or Send", nil)
 }
 
 // leave is the end of an owner: the slot is released, if its command has ended, which ended

@@ -54,22 +54,35 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 	small := s.out.bytes[s.from:it.end]
 	s.next, s.from, s.holding, s.size = s.next+1, int(it.end), 0, 0
 	s.body.Set(small)
-	var owned []byte
 	if it.apart != 0 || it.compressed {
-		if owned, result, err = s.unpack(it); result != nil || err != nil {
-			return result, it.last, err, true
-		}
+		result, err = s.popApart(it)
+		return result, it.last, err, true
+	}
+	s.size = len(small)
+	result, err = s.link.client.decode(s.cmd, &s.body)
+	s.body.Release() // it is not the codec's any more
+	if err != nil {
+		err = s.undecoded(err)
+	}
+	return result, it.last, err, true
+}
+
+// popApart is pop of a result that is apart, or compressed.
+func (s *slot[T]) popApart(it item) (result base.Result, err error) {
+	owned, result, err := s.unpack(it)
+	if result != nil || err != nil {
+		return result, err
 	}
 	s.size = s.body.Len()
 	result, err = s.link.client.decode(s.cmd, &s.body)
-	s.body.Release() // it is not the codec's any more
+	s.body.Release()
 	if owned != nil {
 		s.link.client.memory.pool.Put(owned)
 	}
 	if err != nil {
 		err = s.undecoded(err)
 	}
-	return result, it.last, err, true
+	return result, err
 }
 
 // unpack makes body that of a result that is apart, or compressed; owned is its memory, if that

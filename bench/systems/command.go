@@ -134,6 +134,10 @@ func readAll(r io.Reader, body []byte) ([]byte, error) {
 		_, err := io.ReadFull(in, body)
 		return body, err
 	}
+	return readRest(r, body)
+}
+
+func readRest(r io.Reader, body []byte) ([]byte, error) {
 	var rest bytes.Buffer
 	_, err := rest.ReadFrom(r)
 	return append(body, rest.Bytes()...), err
