@@ -273,8 +273,8 @@ var mutants = []mutant{
 	},
 	{
 		"the memory of a body is used again while it is decoded", "client/take.go",
-		"	result, err = s.link.client.decode(s.cmd, &s.body)",
-		"	s.link.client.memory.pool.Put(owned)\n	result, err = s.link.client.decode(s.cmd, &s.body)",
+		"	s.size = s.body.Len()\n",
+		"	s.size = s.body.Len()\n	s.link.client.memory.pool.Put(owned)\n",
 	},
 	{
 		"small results of many commands are not acknowledged", "client/receive.go",
