@@ -33,7 +33,7 @@ func (x *command[T]) run(t turn) (ran base.Cmd[T], apart bool) {
 	default:
 		var err error
 		ran = x.cmd
-		if usual := x.session.handler.usual; usual != nil { // it does just this
+		if usual := x.session.handler.usual; usual != nil { // as it would, without its frame
 			err = ran.Exec(&x.ctx, x.ctx.at, seq, usual.receiver, x)
 		} else {
 			err = x.invoke(seq)
