@@ -80,6 +80,26 @@ func TestACommandIsContentWithASmallStack(t *testing.T) {
 	t.Errorf("each command has %d bytes of stack", least)
 }
 
+// The goroutine that waits for what a connection brings does without another stack, too: it is
+// most of what an idle connection costs.
+func TestALeaderThatWaitsIsContentWithASmallStack(t *testing.T) {
+	const conns, most = 100, 2600
+	least := math.MaxInt
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range conns {
+			serve(t, thin{}, 8)
+		}
+		time.Sleep(10 * time.Millisecond)
+		runtime.ReadMemStats(&after)
+		if least = min(least, int(after.StackInuse-before.StackInuse)/conns); least <= most {
+			return
+		}
+	}
+	t.Errorf("each leader has %d bytes of stack", least)
+}
+
 // stackOfCommands returns how many bytes of stack each of n commands has, all of which have waited
 // and have sent their result.
 func stackOfCommands(t *testing.T, n int) int {

@@ -86,9 +86,7 @@ func (t turn) charge(now int64) {
 // the role over, or the connection has ended. It returns the command that has this goroutine to
 // itself then; nil: none has.
 func (c *Conn[T]) lead() runner {
-	var current turn
-	defer func() { current.pass() }() // where a command has ended this goroutine
-	c.clock = max(c.clock, c.now())   // it may have taken a while until this goroutine could run
+	c.clock = max(c.clock, c.now()) // it may have taken a while until this goroutine could run
 	for {
 		c.yield()
 		if c.conn.Sleep() {
@@ -117,7 +115,6 @@ func (c *Conn[T]) lead() runner {
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
 		before := c.begin(x, t)
-		current = t
 		cmd, apart := x.run(t)
 		if apart {
 			t.pass()

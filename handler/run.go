@@ -17,8 +17,7 @@ func (x *command[T]) run(t turn) (ran base.Cmd[T], apart bool) {
 		switch {
 		case apart:
 		case !returned:
-			defer x.gone() // whatever OnPanic does
-			x.broken(seq, x.cmd, recover())
+			x.brokenOff(seq, t, recover())
 		default:
 			x.gone()
 		}
@@ -44,6 +43,20 @@ func (x *command[T]) run(t turn) (ran base.Cmd[T], apart bool) {
 	}
 	returned = true
 	return ran, apart
+}
+
+// brokenOff is the end of run where the command's code has panicked with v, or, if v is nil, ends
+// its goroutine: then another has to lead.
+func (x *command[T]) brokenOff(seq base.Seq, t turn, v any) {
+	goesOn := false
+	defer func() { // whatever OnPanic does
+		x.gone()
+		if !goesOn {
+			t.pass()
+		}
+	}()
+	x.broken(seq, x.cmd, v)
+	goesOn = v != nil
 }
 
 // runApart runs a command that has its goroutine to itself.
