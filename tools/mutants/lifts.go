@@ -115,8 +115,8 @@ var lifts = []mutant{
 	},
 	{
 		"panic in command, codec, callback", "handler/run.go",
-		`			x.broken(seq, x.cmd, recover())`,
-		`			x.broken(seq, x.cmd, nil)`,
+		`			x.brokenOff(seq, t, recover())`,
+		`			x.brokenOff(seq, t, nil)`,
 	},
 	{
 		"clock jump", "transport/framed_read.go",
