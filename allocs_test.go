@@ -5,6 +5,7 @@ package cmdstream_test
 import (
 	"context"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -58,22 +59,7 @@ func TestWhatIsAllocated(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			codec := fixedCodec{body: make([]byte, test.size), scratch: &sync.Pool{New: func() any { return new([64 << 10]byte) }}}
-			s, err := server.New(serverFixedCodec{codec}, nothing{}, server.Conf[nothing]{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			go s.Serve(l)
-			defer s.Close()
-			c, err := client.NewReconnect(t.Context(), clientFixedCodec{codec}, client.TCP(l.Addr().String()), test.conf)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			c := fixedServer(t, test.size)(test.conf)
 			for range 20 {
 				test.do(t, c) // buffers and windows grow
 			}
@@ -86,6 +72,54 @@ func TestWhatIsAllocated(t *testing.T) {
 				t.Errorf("want %v at most", test.most)
 			}
 		})
+	}
+}
+
+// A connection has all that it needs after its first command.
+func TestTheSecondCommandOfAConnectionAllocatesNothing(t *testing.T) {
+	const connections = 50
+	dial := fixedServer(t, 32)
+	var clients [connections]*client.Client[nothing]
+	for i := range clients {
+		clients[i] = dial(client.Conf{})
+	}
+	round := func() float64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for _, c := range clients {
+			doEach(1)(t, c)
+		}
+		runtime.ReadMemStats(&after)
+		return float64(after.Mallocs-before.Mallocs) / connections
+	}
+	first := round()
+	second := round()
+	t.Logf("%.2f allocations of a first command, and %.2f of a second one", first, second)
+	if second > 0.5 { // a few are the runtime's
+		t.Error("want none of the second one")
+	}
+}
+
+// fixedServer starts a server whose bodies have size bytes, and returns what dials it.
+func fixedServer(t *testing.T, size int) func(client.Conf) *client.Client[nothing] {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codec := fixedCodec{body: make([]byte, size), scratch: &sync.Pool{New: func() any { return new([64 << 10]byte) }}}
+	s, err := server.New(serverFixedCodec{codec}, nothing{}, server.Conf[nothing]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	return func(conf client.Conf) *client.Client[nothing] {
+		c, err := client.NewReconnect(t.Context(), clientFixedCodec{codec}, client.TCP(l.Addr().String()), conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
 	}
 }
 

@@ -310,9 +310,14 @@ func (c *Conn) takeOut() []byte {
 	return b
 }
 
-// keep makes b, now written, the spare buffer. The caller holds mu.
+// keep makes b, now written, the next send buffer, for it is in the cache; or the spare one, if
+// something has been appended meanwhile. The caller holds mu.
 func (c *Conn) keep(b []byte) {
-	if cap(b) <= keepBuffer {
+	switch {
+	case cap(b) > keepBuffer:
+	case len(c.out) > 0:
 		c.spare = b
+	default:
+		c.out, c.spare = b[:0], c.out
 	}
 }
