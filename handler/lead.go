@@ -17,7 +17,7 @@ import (
 //
 //   - before a command whose type takes long, as those before it have shown, or whose
 //     body is large;
-//   - when it has lately spent more than maxDebt on commands;
+//   - when it has spent more than maxDebt on commands since it last waited for one;
 //   - when the command is about to wait, in Send or Receive;
 //   - when the watchdog finds that it has run for tooLong.
 //
@@ -25,10 +25,9 @@ import (
 const (
 	lookEvery  = time.Millisecond       // of the watchdog
 	tooLong    = 200 * time.Microsecond // of one command
-	maxDebt    = 400 * time.Microsecond // of a leader; a third of the time that passes repays it
+	maxDebt    = 400 * time.Microsecond // of a leader; the time repays it for which nothing has come
 	quick      = 20 * time.Microsecond  // of a type, on average
 	switchCost = 2 * time.Microsecond   // of a command that is handed over, roughly: as much is no debt
-	stopDebt   = 3 * time.Millisecond   // of a leader that had to be stopped
 	yieldEvery = 5 * time.Millisecond   // less than the runtime's 10 ms
 	waited     = time.Millisecond       // without a command; then others could run
 	restAfter  = 5 * time.Second        // without a byte from the client
@@ -51,8 +50,7 @@ type role struct {
 	listed  atomic.Bool // the watchdog will have it rest
 
 	clock   int64         // the last time that is known
-	debt    time.Duration // spent on commands, beyond switchCost for each
-	repaid  int64         // when that was last looked at
+	debt    time.Duration // spent on commands that took longer than switchCost
 	yielded int64         // when other goroutines were last let run
 }
 
@@ -78,7 +76,7 @@ func (t turn) pass() {
 func (t turn) charge(now int64) {
 	t.role.clock = max(t.role.clock, now) // that of turns never goes back
 	if took := time.Duration(now - t.began); took > switchCost {
-		t.role.owe(min(took, maxDebt))
+		t.role.debt += took
 	}
 }
 
@@ -147,7 +145,7 @@ func (c *Conn[T]) over(t turn, before time.Duration, cmd base.Cmd[T]) (leads boo
 func (c *Conn[T]) yield() {
 	if c.clock-c.yielded > int64(yieldEvery) {
 		runtime.Gosched()
-		c.clock = c.now()
+		c.clock = max(c.clock, c.now())
 		c.yielded = c.clock
 	}
 }
@@ -161,23 +159,11 @@ func (c *Conn[T]) takeTurn(m *transport.Message) turn {
 		}
 		c.clock = seen
 	}
-	if passed := time.Duration(c.clock - c.repaid); c.debt > 0 && passed > switchCost {
-		c.debt -= passed / 3
-		c.repaid = c.clock
-	}
-	if c.debt >= maxDebt || m.Value == nil && m.Size() > keepBody {
+	if c.debt = max(0, c.debt-c.conn.Waited()); c.debt >= maxDebt || m.Value == nil && m.Size() > keepBody {
 		return turn{}
 	}
 	c.clock++
 	return turn{&c.role, c.clock}
-}
-
-// owe adds to the debt.
-func (r *role) owe(d time.Duration) {
-	if r.debt <= 0 {
-		r.debt, r.repaid = 0, r.clock
-	}
-	r.debt += d
 }
 
 // begin begins a turn, by which the leader runs x. It returns how long that took, if it was long.

@@ -1,6 +1,7 @@
 package handler_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
 	"github.com/cmdstream/cmdstream/internal/memnet"
+	"github.com/cmdstream/cmdstream/transport"
 	"github.com/cmdstream/cmdstream/wire"
 )
 
@@ -37,26 +39,38 @@ func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
 			return c.last("slept")
 		}
 	}
-	// Of each n are sent, and they may be of so many types.
+	const us = time.Microsecond
+	// Of each n are sent, and they may be of so many types. To read one takes a while, or none.
 	for _, many := range []struct {
 		name     string
 		n, types int
+		reading  time.Duration
 		exec     func(c call) error
 	}{
-		{"one that waits for ever", 1, 1, waiter},
-		{"fifteen thousand that wait for ever", 15000, 1, waiter},
-		{"two hundred that wait for ever, of as many types", 200, 200, waiter},
-		{"a hundred of 0.9 ms", 100, 1, sleep(900 * time.Microsecond)},
-		{"a hundred of 0.9 ms, of as many types", 100, 100, sleep(900 * time.Microsecond)},
-		{"a thousand of 150 us", 1000, 1, sleep(150 * time.Microsecond)},
-		{"a thousand of 150 us, of a hundred types", 1000, 100, sleep(150 * time.Microsecond)},
-		{"ten thousand of 15 us", 10000, 1, sleep(15 * time.Microsecond)},
-		{"a quick one after each that waits", 2000, 2, nil},
+		{"one that waits for ever", 1, 1, 0, waiter},
+		{"fifteen thousand that wait for ever", 15000, 1, 0, waiter},
+		{"two hundred that wait for ever, of as many types", 200, 200, 0, waiter},
+		{"a hundred of 0.9 ms", 100, 1, 0, sleep(900 * us)},
+		{"a hundred of 0.9 ms, of as many types", 100, 100, 0, sleep(900 * us)},
+		{"a thousand of 150 us", 1000, 1, 0, sleep(150 * us)},
+		{"a thousand of 150 us, of a hundred types", 1000, 100, 0, sleep(150 * us)},
+		{"ten thousand of 15 us", 10000, 1, 0, sleep(15 * us)},
+		{"a quick one after each that waits", 2000, 2, 0, nil},
+
+		{"a hundred of 0.9 ms, read in 5 us each", 100, 1, 5 * us, sleep(900 * us)},
+		{"a thousand of 0.99 ms, read in 5 us each", 1000, 1, 5 * us, sleep(990 * us)},
+		{"a thousand of 0.99 ms, of as many types as there are, read in 5 us each", 1000, 200, 5 * us, sleep(990 * us)},
+		{"ten thousand of 0.39 ms, of 32 types, read in 3 us each", 10000, 32, 3 * us, sleep(390 * us)},
+		{"ten thousand of 15 us, of 32 types, read in 10 us each", 10000, 32, 10 * us, sleep(15 * us)},
+		{"ten thousand that wait for ever, read in 5 us each", 10000, 32, 5 * us, waiter},
 	} {
 		t.Run(many.name, func(t *testing.T) {
 			var decoded atomic.Int64
 			test(t, commands{"echo": echo}, func(s *setup) {
 				s.conf.MaxInFlight, s.conf.MaxRunning = 1<<15, 1<<15
+				s.transport = func(o transport.Options) transport.Transport {
+					return slowReader{transport.Framed(o), many.reading}
+				}
 				s.decode = func(string) (base.Cmd[World], error) {
 					next := int(decoded.Add(1))
 					exec := many.exec
@@ -73,7 +87,7 @@ func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
 					b = append(b, frame(wire.KindCommand, 0, slot, []byte("x"))...)
 				}
 				s.write(append(b, frame(wire.KindCommand, 0, many.n, []byte("echo"))...))
-				time.Sleep(2*time.Millisecond - 1)
+				time.Sleep(time.Duration(many.n+1)*many.reading + 2*time.Millisecond - 1)
 				synctest.Wait()
 				s.mu.Lock()
 				defer s.mu.Unlock()
@@ -83,6 +97,18 @@ func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowReader takes a while to read a message that has come.
+type slowReader struct {
+	transport.Transport
+	each time.Duration
+}
+
+func (s slowReader) Read(r *bufio.Reader, m *transport.Message) error {
+	err := s.Transport.Read(r, m)
+	time.Sleep(s.each)
+	return err
 }
 
 // ofType returns a command of one of 200 types.

@@ -6,10 +6,9 @@ import (
 )
 
 // Pool keeps the goroutines in which commands run, so that their stacks stay
-// warm. Each serves one connection at a time, as its leader: it reads until a
-// command has come, hands the reading to a follower, a parked goroutine of the
-// pool, and runs the command itself. So every command has a goroutine of its
-// own, and a lone one is run without a switch.
+// warm. Each serves one connection at a time, as its leader: it reads, and runs
+// what comes, until a command is to have a goroutine to itself. Then it hands the
+// reading to a follower, a parked goroutine of the pool, and runs that command.
 type Pool struct {
 	mu     sync.Mutex  // protects what follows
 	parked []chan *led // the one that was parked last is taken first

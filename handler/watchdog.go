@@ -109,7 +109,7 @@ func (w *watchdog) look(now int64) {
 	}
 	for _, t := range w.long {
 		if t.end() {
-			t.role.owe(stopDebt)
+			t.charge(now)
 			t.role.follow()
 		}
 	}

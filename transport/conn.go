@@ -52,6 +52,7 @@ type Conn struct {
 	yields bool          // Release lets others run first
 	at     time.Time     // when in was last filled
 	seen   time.Time     // when that goroutine has last looked at the clock; see Seen
+	waited time.Duration // see Waited
 	slow   bool          // to read a message, once it has come, may take a while
 	sleep  sleep
 
@@ -223,6 +224,13 @@ func (c *Conn) At() time.Time { return c.at }
 // it has waited for the peer since, or the wire took its time. It belongs to that goroutine.
 func (c *Conn) Seen() time.Time { return c.seen }
 
+// Waited returns how long the goroutine that reads has waited for the peer since it last asked.
+func (c *Conn) Waited() time.Duration {
+	waited := c.waited
+	c.waited = 0
+	return waited
+}
+
 // source is the reader below Conn.in: it alone waits for the peer.
 type source Conn
 
@@ -233,11 +241,13 @@ func (s *source) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	c.Release()
+	began := time.Now()
 	n, err := c.nc.Read(b)
 	if n > 0 {
 		before := c.at
 		c.at = time.Now()
 		c.seen = c.at
+		c.waited += c.at.Sub(began)
 		c.full = n >= idleBuffer
 		c.idle = c.at.Sub(before) > idleAfter && !c.full
 		c.lastRead.Store(int64(c.at.Sub(c.start)))

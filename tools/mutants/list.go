@@ -258,8 +258,8 @@ var mutants = []mutant{
 	},
 	{
 		"a long command keeps the reading role", "handler/watchdog.go",
-		"		if t.end() {\n			t.role.owe(stopDebt)",
-		"		if t.role.conn == nil && t.end() {\n			t.role.owe(stopDebt)",
+		"		if t.end() {\n			t.charge(now)",
+		"		if t.role.conn == nil && t.end() {\n			t.charge(now)",
 	},
 	{
 		"a command that waits for credit keeps the reading role", "handler/send.go",
