@@ -34,6 +34,23 @@ func Armed[T any](c *Client[T]) (stop func() int) {
 	}
 }
 
+// SlotsFor returns how many slots a link has made once so many callers have one each, of whom many
+// at a time find none that is free, and make some.
+func SlotsFor(callers, atATime int) (made int) {
+	l := newLink(new(Client[struct{}]))
+	l.limit = 100 * callers
+	for range callers / atATime {
+		var all [][]slot[struct{}]
+		for range atATime {
+			all = append(all, l.makeSlots())
+		}
+		for _, slots := range all {
+			l.tryAdd(slots)
+		}
+	}
+	return len(*l.table.Load())
+}
+
 // LateOwner has the owner of a command wait while callers may read; came tells whether its
 // answer has come already. It returns whether they still may.
 func LateOwner(came bool) bool {

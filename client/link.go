@@ -131,11 +131,16 @@ func (l *link[T]) next() (s *slot[T]) {
 	return s
 }
 
-// tryAdd adds further slots, and takes one; nil: there are as many as may be. crowd tells
-// whether others are taken too.
+// tryAdd adds further slots, and takes one; nil: there are as many as may be. If one has become
+// free meanwhile, it takes that, and adds none. crowd tells whether others are taken too.
 func (l *link[T]) tryAdd(slots []slot[T]) (s *slot[T], crowd bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.leaving == nil {
+		if s = l.next(); s != nil {
+			return s, l.open > 1, nil
+		}
+	}
 	table := *l.table.Load()
 	first := len(table) // others may have made some meanwhile
 	slots = slots[:min(len(slots), l.limit-first)]

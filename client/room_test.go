@@ -106,3 +106,11 @@ func TestInputsWaitForRoom(t *testing.T) {
 		sent.Wait()
 	})
 }
+
+// Many callers at once make no more slots than they need, but for a few.
+func TestSlotsThatManyMakeAtOnce(t *testing.T) {
+	const callers, few = 20_000, 16
+	if made := client.SlotsFor(callers, 100); made < callers || made >= callers+few {
+		t.Errorf("%d callers made %d slots", callers, made)
+	}
+}

@@ -21,6 +21,7 @@ type Conn[T any] struct {
 	role
 
 	// Of the goroutine that reads.
+	decodes  bool // the transport does, by the user's codec
 	message  transport.Message
 	runs     *command[T] // that it runs, or ran last; nil: none
 	asks     bool        // the client has yet to list its open slots
@@ -35,7 +36,7 @@ type Conn[T any] struct {
 // Start has a goroutine of the pool read the connection. ended is called once,
 // with the reason, when the connection has ended and its commands were told.
 func (c *Conn[T]) Start(ended func(error)) {
-	c.ended = ended
+	c.ended, c.decodes = ended, c.conn.Decodes()
 	c.follow()
 }
 
@@ -62,6 +63,27 @@ func (c *Conn[T]) Close(reason error, within time.Duration) {
 		c.conn.Settle(within)
 	}
 	c.conn.Fail(reason)
+}
+
+// next reads the next message.
+func (c *Conn[T]) next() error {
+	if c.decodes {
+		return c.nextDecoded()
+	}
+	return c.conn.Read(&c.message)
+}
+
+// nextDecoded is next of a transport that decodes itself: the codec may end this goroutine.
+func (c *Conn[T]) nextDecoded() (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.lost(c.conn.Fail(&base.Error{Code: base.ErrPanic, Message: "the server's codec ended the goroutine that reads, by runtime.Goexit"}))
+		}
+	}()
+	err = c.conn.Read(&c.message)
+	returned = true
+	return err
 }
 
 // receive deals with a message. It returns the command that is to be run, if the

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/handler"
@@ -162,6 +163,36 @@ func TestOnPanicMayPanicOrExit(t *testing.T) {
 				if n := s.conn.Running(); n != 0 {
 					t.Errorf("%d commands are running", n)
 				}
+			})
+		})
+	}
+}
+
+// A Send is over, whatever OnPanic does when the codec has panicked in it: the next one does not
+// wait for it.
+func TestASendIsOverWhateverOnPanicDoes(t *testing.T) {
+	for name, on := range map[string]func(){"nothing": func() {}, "panic": func() { panic("again") }, "exit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			second := make(chan error, 1)
+			test(t, commands{"two": func(c call) error {
+				go func() {
+					time.Sleep(time.Millisecond) // while the first one is under way
+					second <- c.send("second")
+				}()
+				return c.Send(c.seq, result{encode: func() error { time.Sleep(2 * time.Millisecond); panic("boom") }})
+			}}, func(s *setup) {
+				second = make(chan error, 1)
+				s.conf.OnPanic = func(handler.Panic) { on() }
+			}, func(t *testing.T, s *setup) {
+				s.command(0, "two")
+				if err := <-second; !errors.Is(err, base.ErrCommandEnded) {
+					t.Errorf("the second Send returned %v", err)
+				}
+				want := "encoding a handler_test.result panicked: boom"
+				if name == "exit" {
+					want = "the command ended its goroutine by runtime.Goexit"
+				}
+				s.expect("0: failed, panic: " + want)
 			})
 		})
 	}

@@ -30,6 +30,8 @@ func (l letters) Decode(r transport.Reader) (base.Cmd[World], error) {
 		return nil, nil
 	case letter == '!':
 		panic("boom")
+	case letter == '.':
+		runtime.Goexit()
 	case l[string(letter)] == nil:
 		return nil, errors.New("no such letter")
 	}
@@ -73,6 +75,7 @@ func TestPlainFailures(t *testing.T) {
 		"p": {base.ErrPanic, "the command panicked: boom"},
 		"x": {base.ErrPanic, "runtime.Goexit"},
 		"!": {base.ErrPanic, "the codec panicked: boom"},
+		".": {base.ErrPanic, "the server's codec ended the goroutine that reads"},
 		"0": {base.ErrDecode, "decoded a nil command"},
 		"?": {base.ErrConnLost, "no such letter"},
 	} {

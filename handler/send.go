@@ -19,13 +19,11 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) (err error) {
 	}
 	left, encoding := false, false
 	defer func() {
-		if encoding { // the codec has panicked, or ended this goroutine
-			err = x.notEncoded(seq, x.encodingEnded(seq, result, recover()))
-		}
-		if !left {
-			x.mu.Lock()
-			x.leaveSend()
-			x.mu.Unlock()
+		switch {
+		case encoding: // the codec has panicked, or ended this goroutine
+			err = x.breakSend(seq, result, recover())
+		case !left:
+			x.endSend()
 		}
 	}()
 	if nth == 0 && (x.session.named || x.large > keepBody) {
@@ -49,6 +47,20 @@ func (x *command[T]) Send(seq base.Seq, result base.Result) (err error) {
 		left, err = x.sendLater(seq, last, err)
 	}
 	return err
+}
+
+// endSend ends a Send.
+func (x *command[T]) endSend() {
+	x.mu.Lock()
+	x.leaveSend()
+	x.mu.Unlock()
+}
+
+// breakSend ends a Send whose result can't be encoded, for the codec has panicked with v, or, if v is
+// nil, ends the goroutine. It returns what Send says.
+func (x *command[T]) breakSend(seq base.Seq, result base.Result, v any) error {
+	defer x.endSend() // whatever OnPanic does
+	return x.notEncoded(seq, x.encodingEnded(seq, result, v))
 }
 
 // notEncoded lets go of a result that can't be encoded, and returns what Send says.
