@@ -158,7 +158,7 @@ func New[T any](conf Conf[T], pool *Pool) *Handler[T] {
 		memory: memory{limit: int64(conf.MaxBytes)},
 		admitted: admission[T]{
 			maxRunning: int64(conf.MaxRunning), maxQueued: int64(conf.MaxQueued), maxWait: conf.MaxQueueTime, since: time.Now(),
-			run: func(x *command[T]) { pool.follow(pool.led(func() runner { return x })) },
+			run: func(x *command[T]) { pool.run(x) },
 		},
 	}
 	h.admitted.wheel = h.wheel

@@ -11,34 +11,37 @@ import (
 
 // Reading a connection is a role, and the goroutine that has it is the connection's
 // leader. It runs the commands that it reads itself, one after another, for as long
-// as they are quick: then no command costs a switch to another goroutine. It hands
-// the role to another goroutine of the pool, and so the command that it runs has its
-// goroutine to itself,
+// as they are quick: then no command costs a switch to another goroutine. A command has
+// its goroutine to itself
 //
-//   - before a command whose type takes long, as those before it have shown, or whose
-//     body is large;
-//   - when it has spent more than maxDebt on commands since it last waited for one;
-//   - when the command is about to wait, in Send or Receive;
-//   - when the watchdog finds that it has run for tooLong.
+//   - if its type takes long, as those before it have shown, or its body is large;
+//   - if the leader has spent more than mostSpent on others while it may have waited;
+//   - once it waits, in Send or Receive;
+//   - once the watchdog finds that it has run for tooLong.
+//
+// In the latter two cases another goroutine takes the role over. In the former two the leader hands
+// the command over and reads on; but where nothing else has come it hands the role over and runs the
+// command, which begins at once then.
 //
 // So whatever a command does, it holds up those behind it by less than 2 ms.
 const (
-	lookEvery  = time.Millisecond       // of the watchdog
-	tooLong    = 200 * time.Microsecond // of one command
-	maxDebt    = 400 * time.Microsecond // of a leader; the time repays it for which nothing has come
-	quick      = 20 * time.Microsecond  // of a type, on average
-	switchCost = 2 * time.Microsecond   // of a command that is handed over, roughly: as much is no debt
-	yieldEvery = 5 * time.Millisecond   // less than the runtime's 10 ms
-	waited     = time.Millisecond       // without a command; then others could run
-	restAfter  = 5 * time.Second        // without a byte from the client
-	slowly     = time.Second            // how often the watchdog looks for who may rest
+	lookEvery    = time.Millisecond       // of the watchdog
+	tooLong      = 200 * time.Microsecond // of one command
+	mostSpent    = 400 * time.Microsecond // of a leader, on commands before one that may have come meanwhile
+	quick        = 20 * time.Microsecond  // of a type, on average
+	switchCost   = 2 * time.Microsecond   // of a command that is handed over, roughly: as much does not count
+	yieldEvery   = 5 * time.Millisecond   // less than the runtime's 10 ms
+	waited       = time.Millisecond       // without a command; then others could run
+	farAhead     = 64                     // commands that are handed over before they may begin
+	restAfter    = 5 * time.Second        // without a byte from the client
+	slowly       = time.Second            // how often the watchdog looks for who may rest
+	slowlyAtOnce = 256                    // of them, while it holds its lock
 )
 
 // role is a connection's reading role. All but busy, watched and listed is the
 // leader's.
 type role struct {
 	conn   *transport.Conn
-	led    *led
 	follow func()       // has another goroutine lead
 	now    func() int64 // the watchdog's clock
 
@@ -48,10 +51,12 @@ type role struct {
 	busy    atomic.Int64
 	watched atomic.Bool // by the watchdog
 	listed  atomic.Bool // the watchdog will have it rest
+	place   int         // in the watchdog's list, under its mu
 
-	clock   int64         // the last time that is known
-	debt    time.Duration // spent on commands that took longer than switchCost
-	yielded int64         // when other goroutines were last let run
+	clock   int64 // the last time that is known
+	yielded int64 // when other goroutines were last let run
+	ahead   int   // commands that were handed over since
+	spent   spending
 }
 
 // turn is a command that the leader runs itself; the zero turn is one that has a
@@ -75,15 +80,21 @@ func (t turn) pass() {
 // charge counts what the turn has taken, which has just been ended. It is the leader's.
 func (t turn) charge(now int64) {
 	t.role.clock = max(t.role.clock, now) // that of turns never goes back
-	if took := time.Duration(now - t.began); took > switchCost {
-		t.role.debt += took
+	t.role.spent.add(time.Duration(now - t.began))
+}
+
+// work leads the connection, and then runs the command that has the goroutine to itself: not from
+// within lead, so that a simple one does without a larger stack.
+func (c *Conn[T]) work() {
+	if x := c.lead(); x != nil {
+		x.work()
 	}
 }
 
 // lead reads the connection, and runs what comes, until another goroutine has taken
 // the role over, or the connection has ended. It returns the command that has this goroutine to
 // itself then; nil: none has.
-func (c *Conn[T]) lead() runner {
+func (c *Conn[T]) lead() *command[T] {
 	c.clock = max(c.clock, c.now()) // it may have taken a while until this goroutine could run
 	for {
 		c.yield()
@@ -91,7 +102,7 @@ func (c *Conn[T]) lead() runner {
 			c.rest()
 			return nil
 		}
-		if err := c.conn.Read(&c.message); err != nil {
+		if err := c.next(); err != nil {
 			c.lost(err)
 			return nil
 		}
@@ -107,22 +118,50 @@ func (c *Conn[T]) lead() runner {
 			c.clock = max(c.clock, c.now()) // it may be one of thousands
 			continue
 		case t.role == nil:
-			c.runs = nil // x sees to its deadline itself
-			c.follow()
-			return x
+			if !c.handOver(x) {
+				return x
+			}
+			continue
 		}
 		c.conn.Hold() // its result goes out with those of others, or when this goroutine reads on
 		before := c.begin(x, t)
 		cmd, apart := x.run(t)
-		if apart {
-			t.pass()
-			x.alone = c.now()
-			return x
+		leads := c.over(t, before, cmd)
+		if leads && apart {
+			x.startTimer()
+			leads = c.handOver(x)
 		}
-		if !c.over(t, before, cmd) {
+		switch {
+		case leads:
+		case apart:
+			return x
+		default:
 			return nil
 		}
 	}
+}
+
+// handOver has the command run by another goroutine, if there is more to read. Else it has another
+// one lead, and returns false: the caller is to run the command.
+func (c *Conn[T]) handOver(x *command[T]) (leads bool) {
+	c.runs = nil // x sees to its deadline itself
+	if !c.conn.Unread() {
+		c.follow()
+		return false
+	}
+	c.conn.Hurry()
+	c.handler.pool.run(x)
+	if c.ahead++; c.ahead == farAhead {
+		c.letRun()
+	}
+	return true
+}
+
+// letRun lets those run to whom commands were handed over. Meanwhile they write what they send.
+func (c *Conn[T]) letRun() {
+	c.conn.Release()
+	runtime.Gosched()
+	c.ahead = 0
 }
 
 // over ends the turn of a command that has been run, and notes how long that took, but for what
@@ -159,7 +198,7 @@ func (c *Conn[T]) takeTurn(m *transport.Message) turn {
 		}
 		c.clock = seen
 	}
-	if c.debt = max(0, c.debt-c.conn.Waited()); c.debt >= maxDebt || m.Value == nil && m.Size() > keepBody {
+	if c.spent.tooMuch(c.conn.Emptied()) || m.Value == nil && m.Size() > keepBody {
 		return turn{}
 	}
 	c.clock++
@@ -179,5 +218,5 @@ func (c *Conn[T]) rest() {
 	c.message, c.runs = transport.Message{}, nil
 	c.conn.Shrink()
 	c.session.rest()
-	c.handler.pool.start(c.led)
+	c.handler.pool.start(c)
 }

@@ -82,3 +82,31 @@ func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
 	}
 	this.average.Store(average)
 }
+
+// spending is what a leader has spent on commands while one that it reads now may have waited:
+// since it has last read all that had come, and between the time before and then. For what comes
+// later has not waited for more. What takes no longer than switchCost does not count.
+type spending struct {
+	now, before time.Duration
+	emptied     int // how often it has read all that had come
+}
+
+// tooMuch tells whether it is so much that the leader may run no further command, having read all
+// that had come so often.
+func (s *spending) tooMuch(emptied int) bool {
+	if emptied != s.emptied {
+		s.before = s.now
+		if emptied > s.emptied+1 {
+			s.before = 0
+		}
+		s.now, s.emptied = 0, emptied
+	}
+	return s.before+s.now >= mostSpent
+}
+
+// add adds what a command took.
+func (s *spending) add(took time.Duration) {
+	if took > switchCost {
+		s.now += took
+	}
+}

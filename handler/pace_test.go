@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -45,5 +46,49 @@ func TestPaces(t *testing.T) {
 				t.Errorf("%d of 10000 commands were handed over, want %d to %d", apart, many.min, many.max)
 			}
 		})
+	}
+}
+
+// However commands come, and however long each takes that the leader runs: none of them waits for
+// longer than mostSpent and a turn until it is read.
+func TestSpending(t *testing.T) {
+	const atOnce, longest = 5, 1200 * time.Microsecond // of a read; of a turn, which the watchdog ends then
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		var (
+			s       spending
+			emptied int
+			clock   time.Duration // that of turns: nothing else takes time
+			coming  []time.Duration
+		)
+		for at := time.Duration(0); len(coming) < 200; at += time.Duration(r.Int64N(int64(r.IntN(2)*1000+1))) * time.Microsecond {
+			coming = append(coming, at)
+		}
+		long, run := longest/time.Duration(1+r.IntN(200)), 0
+		for len(coming) > 0 {
+			clock = max(clock, coming[0])
+			read := 0
+			for read < len(coming) && coming[read] <= clock && read < atOnce {
+				read++
+			}
+			if read < atOnce {
+				emptied++
+			}
+			for _, came := range coming[:read] {
+				if waited := clock - came; waited > mostSpent+longest {
+					t.Fatalf("seed %d: a command was read after %v", seed, waited)
+				}
+				if !s.tooMuch(emptied) {
+					took := time.Duration(r.Int64N(int64(long))) + switchCost + 1
+					s.add(took)
+					clock += took
+					run++
+				}
+			}
+			coming = coming[read:]
+		}
+		if run == 0 {
+			t.Fatalf("seed %d: the leader has run nothing", seed)
+		}
 	}
 }

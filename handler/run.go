@@ -59,8 +59,20 @@ func (x *command[T]) brokenOff(seq base.Seq, t turn, v any) {
 	goesOn = v != nil
 }
 
-// runApart runs a command that has its goroutine to itself.
-func (x *command[T]) runApart() { x.run(turn{}) }
+// work runs a command that has the goroutine to itself.
+func (x *command[T]) work() {
+	if x.slow != nil {
+		x.alone = x.session.handler.watchdog.now()
+	}
+	x.run(turn{})
+}
+
+// startTimer starts the timer of a command that its leader has decoded, and hands over.
+func (x *command[T]) startTimer() {
+	x.mu.Lock()
+	x.arm()
+	x.mu.Unlock()
+}
 
 // ready starts the command and decodes it; nil: it may not run, which has ended it.
 func (x *command[T]) ready(seq base.Seq, t turn) base.Cmd[T] {

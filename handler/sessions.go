@@ -125,7 +125,6 @@ func (h *Handler[T]) Resume(ctx context.Context, hello *transport.Hello, princip
 // the end of the session, or a newer connection of it.
 func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory *Memory) (*Conn[T], error) {
 	c := &Conn[T]{handler: s.handler, session: s, memory: memory, read: make(chan struct{}), role: role{conn: conn, now: s.handler.watchdog.now}}
-	c.led = s.handler.pool.led(c.lead)
 	c.follow = func() {
 		if x := c.runs; x != nil {
 			x.mu.Lock()
@@ -133,7 +132,7 @@ func (s *Session[T]) Attach(conn *transport.Conn, hello *transport.Hello, memory
 			x.mu.Unlock()
 		}
 		conn.Expect()
-		s.handler.pool.follow(c.led)
+		s.handler.pool.run(c)
 	}
 	c.asks = hello.Session != nil && hello.Session.Resume
 	if memory != nil {

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,12 +19,12 @@ type watchdog struct {
 	looked int64      // when somebody has last looked
 	roles  []*role
 	long   []turn
-	listed map[*role]struct{} // that are to rest once nothing comes any more
-	over   bool               // the timers are not to be started again
+	listed []*role // that are to rest once nothing comes any more; each knows its place
+	over   bool    // the timers are not to be started again
 }
 
 func newWatchdog() *watchdog {
-	w := &watchdog{begun: time.Now(), listed: make(map[*role]struct{})}
+	w := &watchdog{begun: time.Now()}
 	w.timer, w.slow = stopped(w.tick), stopped(w.lookSlowly)
 	return w
 }
@@ -64,9 +65,9 @@ func (w *watchdog) watch(r *role, began int64) (ago time.Duration) {
 
 // attend is watch of a role that is not watched.
 func (w *watchdog) attend(r *role) {
-	now := w.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := w.now()
 	if r.watched.Load() { // for who looked at this very moment has seen that it has begun
 		return
 	}
@@ -122,7 +123,8 @@ func (w *watchdog) list(r *role) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r.listed.Store(true)
-	if w.listed[r] = struct{}{}; len(w.listed) == 1 {
+	r.place = len(w.listed)
+	if w.listed = append(w.listed, r); len(w.listed) == 1 {
 		w.start(w.slow, slowly)
 	}
 }
@@ -131,19 +133,37 @@ func (w *watchdog) list(r *role) {
 func (w *watchdog) forget(r *role) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.listed, r)
+	w.unlist(r)
+}
+
+// unlist takes a role out of listed, if it is there. The caller holds mu.
+func (w *watchdog) unlist(r *role) {
+	if !r.listed.Load() {
+		return
+	}
+	r.listed.Store(false)
+	n := len(w.listed) - 1
+	w.listed[r.place], w.listed[n].place = w.listed[n], r.place
+	w.listed[n], w.listed = nil, w.listed[:n]
 }
 
 // lookSlowly is called by the other timer.
 func (w *watchdog) lookSlowly() {
-	w.mu.Lock()
 	var resting []*role
-	for r := range w.listed {
-		if r.conn.SinceRead() >= restAfter {
-			r.listed.Store(false)
-			delete(w.listed, r)
-			resting = append(resting, r)
+	w.mu.Lock()
+	// From the end, for one that is taken out is replaced by the last one. Some at a time: leaders wait
+	// for the lock.
+	for end := len(w.listed); end > 0; {
+		start := max(0, end-slowlyAtOnce)
+		for _, r := range slices.Backward(w.listed[start:end]) {
+			if r.conn.SinceRead() >= restAfter {
+				w.unlist(r)
+				resting = append(resting, r)
+			}
 		}
+		w.mu.Unlock()
+		w.mu.Lock()
+		end = min(start, len(w.listed))
 	}
 	if len(w.listed) > 0 {
 		w.start(w.slow, slowly)

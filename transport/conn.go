@@ -20,12 +20,13 @@ const (
 	// the peer counts as a slow reader.
 	DefaultWriteTimeout = 30 * time.Second
 
-	readBuffer = 16 << 10    // bytes
-	idleBuffer = 128         // bytes of the read buffer of a connection over which little comes
-	yieldAbove = 4 << 10     // bytes that have come at once
-	idleAfter  = time.Second // without a byte, a connection gives its read buffer up
-	sendBuffer = 256 << 10   // bytes that may wait to be written before Room waits
-	keepBuffer = 64 << 10    // bytes of a buffer's capacity that an idle connection keeps
+	readBuffer = 16 << 10              // bytes
+	idleBuffer = 128                   // bytes of the read buffer of a connection over which little comes
+	yieldAbove = 4 << 10               // bytes that have come at once
+	idleAfter  = time.Second           // without a byte, a connection gives its read buffer up
+	waited     = 20 * time.Microsecond // a Read that takes so long has probably found nothing at first
+	sendBuffer = 256 << 10             // bytes that may wait to be written before Room waits
+	keepBuffer = 64 << 10              // bytes of a buffer's capacity that an idle connection keeps
 )
 
 // Conn is a net.Conn that carries the messages of one Transport: it owns the
@@ -44,17 +45,19 @@ type Conn struct {
 	buffers      net.Buffers
 
 	// Of the goroutine that reads.
-	in     *bufio.Reader // small, or one of readBuffer bytes
-	small  *bufio.Reader // of idleBuffer bytes
-	left   []byte        // of small, while in is replaced
-	full   bool          // small was filled
-	idle   bool          // nothing had come for idleAfter
-	yields bool          // Release lets others run first
-	at     time.Time     // when in was last filled
-	seen   time.Time     // when that goroutine has last looked at the clock; see Seen
-	waited time.Duration // see Waited
-	slow   bool          // to read a message, once it has come, may take a while
-	sleep  sleep
+	in      *bufio.Reader // small, or one of readBuffer bytes
+	small   *bufio.Reader // of idleBuffer bytes
+	left    []byte        // of small, while in is replaced
+	full    bool          // small was filled
+	idle    bool          // nothing had come for idleAfter
+	yields  bool          // Release lets others run first
+	hurried bool          // it does not: see Hurry
+	at      time.Time     // when in was last filled
+	seen    time.Time     // when that goroutine has last looked at the clock; see Seen
+	emptied int           // see Emptied
+	socket  bool          // nc is a plain one
+	slow    bool          // to read a message, once it has come, may take a while
+	sleep   sleep
 
 	lastRead    atomic.Int64 // at, in nanoseconds since start
 	received    atomic.Int64 // bytes
@@ -101,11 +104,15 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 	c.small = bufio.NewReaderSize((*source)(c), idleBuffer)
 	c.in = c.small
 	c.sleep.may = isSocket(nc)
+	c.socket = c.sleep.may && bottom(nc) == nc
 	return c
 }
 
 // Supports tells whether the connection's wire can carry messages of a kind.
 func (c *Conn) Supports(kind Kind) bool { return c.transport.Supports(kind) }
+
+// Decodes tells whether Read may decode bodies, as it does on the plain wire.
+func (c *Conn) Decodes() bool { return c.slow }
 
 // LocalAddr returns the address of this end.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
@@ -189,6 +196,10 @@ func (c *Conn) Hold() {
 // goroutine that reads.
 func (c *Conn) Expect() { c.yields = true }
 
+// Hurry says that who is about to append may take a while: Release will not let them first. It
+// is for the goroutine that reads.
+func (c *Conn) Hurry() { c.hurried = true }
+
 // Unread tells whether more has come than was read. It is for the goroutine that reads.
 func (c *Conn) Unread() bool { return c.in.Buffered() > 0 }
 
@@ -224,12 +235,9 @@ func (c *Conn) At() time.Time { return c.at }
 // it has waited for the peer since, or the wire took its time. It belongs to that goroutine.
 func (c *Conn) Seen() time.Time { return c.seen }
 
-// Waited returns how long the goroutine that reads has waited for the peer since it last asked.
-func (c *Conn) Waited() time.Duration {
-	waited := c.waited
-	c.waited = 0
-	return waited
-}
+// Emptied returns how often that goroutine has read all that had come. Of what is no plain socket
+// that is known only where it has waited.
+func (c *Conn) Emptied() int { return c.emptied }
 
 // source is the reader below Conn.in: it alone waits for the peer.
 type source Conn
@@ -241,13 +249,18 @@ func (s *source) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	c.Release()
-	began := time.Now()
+	var began time.Time
+	if !c.socket {
+		began = time.Now()
+	}
 	n, err := c.nc.Read(b)
 	if n > 0 {
 		before := c.at
 		c.at = time.Now()
 		c.seen = c.at
-		c.waited += c.at.Sub(began)
+		if c.socket && n < len(b) || !c.socket && c.at.Sub(began) >= waited {
+			c.emptied++
+		}
 		c.full = n >= idleBuffer
 		c.idle = c.at.Sub(before) > idleAfter && !c.full
 		c.lastRead.Store(int64(c.at.Sub(c.start)))

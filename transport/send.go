@@ -215,10 +215,10 @@ func (c *Conn) Release() {
 	if !c.held { // only this goroutine ever sets it
 		return
 	}
-	if c.yields {
-		c.yields = false
+	if c.yields && !c.hurried {
 		runtime.Gosched() // one write carries what others append now
 	}
+	c.yields, c.hurried = false, false
 	c.mu.Lock()
 	c.held = false
 	flush := (len(c.out) > 0 || len(c.large) > 0) && c.mustFlush()
