@@ -43,6 +43,7 @@ type workload struct {
 	Size    int           // of a body, in bytes
 	Timeout time.Duration `json:",omitempty"` // of every call
 	Sleep   time.Duration `json:",omitempty"` // of the handler
+	Compute time.Duration `json:",omitempty"` // of the handler, too
 	Large   int           `json:",omitempty"` // of the large body, in bytes
 	Rate    int           `json:",omitempty"` // calls a second, of all callers together
 	Results int           `json:",omitempty"` // of a stream
@@ -79,6 +80,9 @@ func allWorkloads() []workload {
 	for i := range all {
 		all[i].Quick = all[i].Conns == 1
 	}
+	compute := echoWork("compute-64", 64, 1, small)
+	compute.Compute = 30 * time.Microsecond
+	all = append(all, compute)
 	all = append(
 		all,
 		workload{Name: "window-200", Kind: pipe, Callers: 200, Conns: 1, Size: small, Modes: bothModes, Quick: true},
@@ -128,6 +132,9 @@ func (w workload) text() string {
 	if w.Timeout > 0 {
 		fmt.Fprintf(&b, ", a deadline of %v on every call", w.Timeout)
 	}
+	if w.Compute > 0 {
+		fmt.Fprintf(&b, ", the handler computes for %v", w.Compute)
+	}
 	if w.TLS {
 		b.WriteString(", TLS")
 	}
@@ -154,7 +161,7 @@ func bytesText(n int) string {
 // conf is what the workload needs of a system. What it does not need stays with the
 // system's defaults.
 func (w workload) conf(certificate, key []byte) systems.Conf {
-	conf := systems.Conf{Timeout: w.Timeout, Sleep: w.Sleep, Stream: w.Kind == stream}
+	conf := systems.Conf{Timeout: w.Timeout, Job: systems.Job{Sleep: w.Sleep, Compute: w.Compute}, Stream: w.Kind == stream}
 	if w.Large > 0 {
 		conf.MaxBody = w.Large + kibibyte
 	}

@@ -24,6 +24,8 @@ func (x *command[T]) run(t turn) (ran base.Cmd[T], apart bool) {
 	}()
 	if x.cmd == nil {
 		x.cmd = x.ready(seq, t)
+	} else if x.over() { // since its leader has decoded it
+		x.cmd = nil
 	}
 	switch {
 	case x.cmd == nil: // it has ended

@@ -34,11 +34,9 @@ func (arpcSystem) Serve(conf Conf) (*Server, error) {
 	// The last argument: a handler that waits needs a goroutine of its own; one that does
 	// not is quicker without.
 	s.Handler.Handle(arpcMethod, func(ctx *arpc.Context) {
-		if conf.Sleep > 0 {
-			time.Sleep(conf.Sleep)
-		}
+		conf.Do()
 		ctx.Write(ctx.Body())
-	}, conf.Sleep > 0)
+	}, conf.Long())
 	// Without its listener the server stops by itself; its Stop would not wait for that.
 	return serving(listener.Addr(), func() { s.Serve(listener) }, func() { listener.Close() }), nil
 }

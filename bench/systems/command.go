@@ -26,7 +26,7 @@ func (s commandForm) Info() Info {
 
 func (s commandForm) Serve(conf Conf) (*Server, error) {
 	codec := bytesCodec{pool: newPool()}
-	return serveCmdstream(serverCodec{codec}, service{sleep: conf.Sleep, stream: conf.Stream, pool: codec.pool}, conf)
+	return serveCmdstream(serverCodec{codec}, service{job: conf.Job, stream: conf.Stream, pool: codec.pool}, conf)
 }
 
 func (s commandForm) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
@@ -76,7 +76,7 @@ func dialCmdstream(ctx context.Context, codec client.Codec[service], addr string
 
 // service is the receiver.
 type service struct {
-	sleep  time.Duration
+	job    Job
 	stream bool
 	pool   *sync.Pool
 }
@@ -102,9 +102,7 @@ func (m *message) Exec(_ context.Context, _ time.Time, seq base.Seq, s service, 
 		}
 		return nil
 	}
-	if s.sleep > 0 {
-		time.Sleep(s.sleep)
-	}
+	s.job.Do()
 	return proxy.Send(seq, m)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"time"
 
 	"connectrpc.com/connect"
 )
@@ -68,9 +67,7 @@ func (connectSystem) Serve(conf Conf) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/Bench/Echo", connect.NewUnaryHandler("/Bench/Echo",
 		func(_ context.Context, request *connect.Request[payload]) (*connect.Response[payload], error) {
-			if conf.Sleep > 0 {
-				time.Sleep(conf.Sleep)
-			}
+			conf.Do()
 			return connect.NewResponse(request.Msg), nil
 		}, options))
 	mux.Handle("/Bench/Results", connect.NewServerStreamHandler("/Bench/Results",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"sync"
-	"time"
 
 	"storj.io/drpc"
 	"storj.io/drpc/drpcconn"
@@ -52,7 +51,7 @@ func drpcOptions(conf Conf) drpcmanager.Options {
 	return drpcmanager.Options{Reader: drpcwire.ReaderOptions{MaximumBufferSize: conf.MaxBody}}
 }
 
-type drpcHandler struct{ sleep time.Duration }
+type drpcHandler struct{ job Job }
 
 func (h drpcHandler) HandleRPC(stream drpc.Stream, rpc string) error {
 	request := new(payload)
@@ -60,9 +59,7 @@ func (h drpcHandler) HandleRPC(stream drpc.Stream, rpc string) error {
 		return err
 	}
 	if rpc == "/Bench/Echo" {
-		if h.sleep > 0 {
-			time.Sleep(h.sleep)
-		}
+		h.job.Do()
 		return stream.MsgSend(request, drpcEncoding{})
 	}
 	results := count(request.body)
@@ -77,7 +74,7 @@ func (h drpcHandler) HandleRPC(stream drpc.Stream, rpc string) error {
 }
 
 func (drpcSystem) Serve(conf Conf) (*Server, error) {
-	s := drpcserver.NewWithOptions(drpcHandler{conf.Sleep}, drpcserver.Options{Manager: drpcOptions(conf)})
+	s := drpcserver.NewWithOptions(drpcHandler{conf.Job}, drpcserver.Options{Manager: drpcOptions(conf)})
 	return serveConns(conf, func(conn net.Conn) { s.ServeOne(context.Background(), conn) })
 }
 

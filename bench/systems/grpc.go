@@ -2,7 +2,6 @@ package systems
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -47,12 +46,10 @@ type grpcServer interface {
 	echo(request *payload) *payload
 }
 
-type grpcService struct{ sleep time.Duration }
+type grpcService struct{ job Job }
 
 func (s grpcService) echo(request *payload) *payload {
-	if s.sleep > 0 {
-		time.Sleep(s.sleep)
-	}
+	s.job.Do()
 	return request
 }
 
@@ -107,7 +104,7 @@ func (grpcSystem) Serve(conf Conf) (*Server, error) {
 		options = append(options, grpc.MaxRecvMsgSize(conf.MaxBody), grpc.MaxSendMsgSize(conf.MaxBody))
 	}
 	s := grpc.NewServer(options...)
-	s.RegisterService(&grpcDescription, grpcService{conf.Sleep})
+	s.RegisterService(&grpcDescription, grpcService{conf.Job})
 	go s.Serve(listener)
 	return &Server{Addr: listener.Addr().String(), close: s.Stop}, nil
 }

@@ -53,12 +53,12 @@ func (natsSystem) Serve(conf Conf) (*Server, error) {
 		return nil, err
 	}
 	subscription, err := replier.Subscribe(natsSubject, func(m *nats.Msg) {
-		if conf.Sleep == 0 {
+		if !conf.Long() {
 			m.Respond(m.Data)
 			return
 		}
 		go func() {
-			time.Sleep(conf.Sleep)
+			conf.Do()
 			m.Respond(m.Data)
 		}()
 	})

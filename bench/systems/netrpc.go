@@ -15,20 +15,18 @@ type netRPC struct{}
 func (netRPC) Info() Info { return Info{Name: "netrpc", Kind: Peer} }
 
 // netService is what net/rpc serves.
-type netService struct{ sleep time.Duration }
+type netService struct{ job Job }
 
 // Echo answers with the request.
 func (s *netService) Echo(request []byte, answer *[]byte) error {
-	if s.sleep > 0 {
-		time.Sleep(s.sleep)
-	}
+	s.job.Do()
 	*answer = request
 	return nil
 }
 
 func (netRPC) Serve(conf Conf) (*Server, error) {
 	s := rpc.NewServer()
-	if err := s.RegisterName("Bench", &netService{conf.Sleep}); err != nil {
+	if err := s.RegisterName("Bench", &netService{conf.Job}); err != nil {
 		return nil, err
 	}
 	return serveConns(conf, func(conn net.Conn) { s.ServeConn(conn) })

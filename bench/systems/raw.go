@@ -40,9 +40,7 @@ func (raw) Serve(conf Conf) (*Server, error) {
 			if frame, err = readFrame(reader, frame); err != nil {
 				return
 			}
-			if conf.Sleep > 0 {
-				time.Sleep(conf.Sleep)
-			}
+			conf.Do()
 			if _, err := conn.Write(frame); err != nil {
 				return
 			}

@@ -30,9 +30,7 @@ func (rpcxSystem) Serve(conf Conf) (*Server, error) {
 	}
 	s := server.NewServer()
 	s.AddHandler("b", "e", func(ctx *server.Context) error {
-		if conf.Sleep > 0 {
-			time.Sleep(conf.Sleep)
-		}
+		conf.Do()
 		return ctx.Write(ctx.Payload())
 	})
 	go s.ServeListener("tcp", listener)

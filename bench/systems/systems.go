@@ -47,8 +47,8 @@ type Info struct {
 type Conf struct {
 	// Timeout is the deadline of every call; 0: none.
 	Timeout time.Duration
-	// Sleep is how long the handler sleeps before it answers; 0: not at all.
-	Sleep time.Duration
+	// Job is what the handler does before it answers.
+	Job
 	// Stream: the server's command is a stream of results instead of an echo, where a
 	// system can't have both beside each other.
 	Stream bool

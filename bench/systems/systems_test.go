@@ -81,7 +81,7 @@ func TestEachSystemEchoes(t *testing.T) {
 		for name, conf := range map[string]systems.Conf{
 			"plain":    {},
 			"deadline": {Timeout: 10 * time.Second},
-			"sleep":    {Sleep: time.Millisecond},
+			"job":      {Job: systems.Job{Sleep: time.Millisecond, Compute: 100 * time.Microsecond}},
 			"tls":      {Certificate: certificate, Key: key},
 		} {
 			t.Run(system.Info().Name+"/"+name, func(t *testing.T) {

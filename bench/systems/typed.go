@@ -3,7 +3,6 @@ package systems
 import (
 	"context"
 	stdjson "encoding/json"
-	"time"
 
 	"github.com/cmdstream/cmdstream"
 	"github.com/cmdstream/cmdstream/client"
@@ -23,9 +22,7 @@ type Echo struct{ Body []byte }
 
 // Run answers with the body.
 func (e Echo) Run(_ context.Context, s service) ([]byte, error) {
-	if s.sleep > 0 {
-		time.Sleep(s.sleep)
-	}
+	s.job.Do()
 	return e.Body, nil
 }
 
@@ -52,7 +49,7 @@ func newSet() *codec.Set[service] {
 }
 
 func (typedForm) Serve(conf Conf) (*Server, error) {
-	return serveCmdstream(newSet().Server(), service{sleep: conf.Sleep}, conf)
+	return serveCmdstream(newSet().Server(), service{job: conf.Job}, conf)
 }
 
 func (typedForm) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {

@@ -143,7 +143,11 @@ func ackFlood(a *arena) {
 func resetFlood(a *arena) {
 	p := a.peer(wire.ClientHello{})
 	for i := range 200 {
-		p.command(0, command{Op: stubborn, N: 10_000})
+		p.command(0, command{Op: stubborn, N: 10_000, Number: 1000 + i})
+		a.until(func() bool { // it runs, or is refused: one that is given up before would never run
+			_, ends := p.heard(0)
+			return a.world.times(1000+i) > 0 || ends > i || p.over()
+		})
 		p.send(wire.KindCancel, 0, 0, nil)
 		a.until(func() bool { _, ends := p.heard(0); return ends > i || p.over() })
 		if i == 100 {

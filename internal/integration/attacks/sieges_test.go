@@ -390,10 +390,16 @@ func commands(flags wire.Flags, body []byte) (say func(n int) []byte) {
 	return func(n int) []byte { return frame(wire.KindCommand, flags, n%1000, body) }
 }
 
-// resets gives up commands that do not listen as soon as it has sent them.
+// resets gives up commands that do not listen, and run on.
 func resets(f *field) {
-	pairs := bytes.Repeat(append(frame(wire.KindCommand, 0, 0, appendCommand(nil, command{Op: stubborn, N: 100})), frame(wire.KindCancel, 0, 0, nil)...), 10)
-	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 1000, func(int) []byte { return pairs }) })
+	var cancels, commands []byte
+	for slot := range 10 {
+		cancels = append(cancels, frame(wire.KindCancel, 0, slot, nil)...)
+		commands = append(commands, frame(wire.KindCommand, 0, slot, appendCommand(nil, command{Op: stubborn, N: 100}))...)
+	}
+	// They run by the time they are given up: one that does not never will.
+	say := append(cancels, commands...)
+	f.one(wire.ClientHello{}, func(nc net.Conn) { f.burst(nc, 1000, func(int) []byte { return say }) })
 }
 
 // exhaustion fills connections with commands that do not end, and then sends one more.
