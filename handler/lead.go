@@ -198,7 +198,7 @@ func (c *Conn[T]) takeTurn(m *transport.Message) turn {
 		}
 		c.clock = seen
 	}
-	if c.spent.tooMuch(c.conn.Emptied()) || m.Value == nil && m.Size() > keepBody {
+	if c.spent.tooMuch(m.Slot, c.conn.Emptied()) || m.Value == nil && m.Size() > keepBody {
 		return turn{}
 	}
 	c.clock++

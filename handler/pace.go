@@ -83,24 +83,32 @@ func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
 	this.average.Store(average)
 }
 
-// spending is what a leader has spent on commands while one that it reads now may have waited:
-// since it has last read all that had come, and between the time before and then. For what comes
-// later has not waited for more. What takes no longer than switchCost does not count.
+// spending is what a leader has spent on commands while one that it reads now may have waited. It
+// did not wait for more than were open when it was sent, nor for any that was run before all had been
+// read that had come when it had not. So what counts is what was spent since either of these was last
+// so, and between the time before and then.
 type spending struct {
 	now, before time.Duration
-	emptied     int // how often it has read all that had come
+	commands    int  // that were read since
+	counted     bool // it was commands by which now began
+	emptied     int  // how often all had been read
+	open        int  // the most that were at once
 }
 
-// tooMuch tells whether it is so much that the leader may run no further command, having read all
-// that had come so often.
-func (s *spending) tooMuch(emptied int) bool {
-	if emptied != s.emptied {
-		s.before = s.now
-		if emptied > s.emptied+1 {
-			s.before = 0
-		}
-		s.now, s.emptied = 0, emptied
+// tooMuch tells whether it is so much that the leader may not run the command that it has just read,
+// on a slot, having read all that had come so often.
+func (s *spending) tooMuch(slot, emptied int) bool {
+	s.open = max(s.open, slot+1)
+	switch {
+	case emptied > s.emptied+1:
+		*s = spending{open: s.open}
+	case emptied > s.emptied && s.counted:
+		*s = spending{before: s.before + s.now, open: s.open}
+	case emptied > s.emptied || s.commands >= s.open:
+		*s = spending{before: s.now, counted: emptied == s.emptied, open: s.open}
 	}
+	s.emptied = emptied
+	s.commands++
 	return s.before+s.now >= mostSpent
 }
 

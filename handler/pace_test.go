@@ -2,6 +2,7 @@ package handler
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -52,43 +53,77 @@ func TestPaces(t *testing.T) {
 // However commands come, and however long each takes that the leader runs: none of them waits for
 // longer than mostSpent and a turn until it is read.
 func TestSpending(t *testing.T) {
-	const atOnce, longest = 5, 1200 * time.Microsecond // of a read; of a turn, which the watchdog ends then
-	for seed := range uint64(2000) {
+	const longest = 1200 * time.Microsecond // of a turn, which the watchdog ends then
+	seeds := []uint64{86831} // where all had been read after many commands, and not before
+	for seed := range uint64(3000) {
+		seeds = append(seeds, seed)
+	}
+	for _, seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 0))
+		upTo := func(n int) int { return 1 + r.IntN(n) }
 		var (
 			s       spending
+			clock   time.Duration                     // that of turns: nothing else takes time
+			sends   = make([]time.Duration, upTo(60)) // when each caller sends its next command
+			slots   = make([]bool, len(sends))        // that are taken
+			come    []sentCommand
 			emptied int
-			clock   time.Duration // that of turns: nothing else takes time
-			coming  []time.Duration
+			run     int
+			atOnce  = upTo(40) // of a read
+			pause   = upTo(3000)
+			long    = longest / time.Duration(upTo(300))
 		)
-		for at := time.Duration(0); len(coming) < 200; at += time.Duration(r.Int64N(int64(r.IntN(2)*1000+1))) * time.Microsecond {
-			coming = append(coming, at)
-		}
-		long, run := longest/time.Duration(1+r.IntN(200)), 0
-		for len(coming) > 0 {
-			clock = max(clock, coming[0])
-			read := 0
-			for read < len(coming) && coming[read] <= clock && read < atOnce {
-				read++
+		send := func() { // all that is sent by now, one after another
+			for {
+				who := -1
+				for i, at := range sends {
+					if at >= 0 && at <= clock && (who < 0 || at < sends[who]) {
+						who = i
+					}
+				}
+				if who < 0 {
+					return
+				}
+				slot := slices.Index(slots, false)
+				slots[slot] = true
+				come = append(come, sentCommand{who, slot, sends[who]})
+				sends[who] = -1
 			}
+		}
+		for range 300 {
+			if send(); len(come) == 0 {
+				clock = slices.Min(sends)
+				send()
+			}
+			read := min(atOnce, len(come))
 			if read < atOnce {
 				emptied++
 			}
-			for _, came := range coming[:read] {
-				if waited := clock - came; waited > mostSpent+longest {
+			batch := slices.Clone(come[:read])
+			come = come[read:]
+			for _, c := range batch {
+				if waited := clock - c.at; waited > mostSpent+longest {
 					t.Fatalf("seed %d: a command was read after %v", seed, waited)
 				}
-				if !s.tooMuch(emptied) {
+				if !s.tooMuch(c.slot, emptied) {
 					took := time.Duration(r.Int64N(int64(long))) + switchCost + 1
 					s.add(took)
 					clock += took
 					run++
 				}
+				send()
+				slots[c.slot] = false // it has its answer
+				sends[c.who] = clock + time.Duration(r.IntN(pause))*time.Microsecond
 			}
-			coming = coming[read:]
 		}
 		if run == 0 {
 			t.Fatalf("seed %d: the leader has run nothing", seed)
 		}
 	}
+}
+
+// sentCommand is a command that somebody has sent on a slot.
+type sentCommand struct {
+	who, slot int
+	at        time.Duration
 }
