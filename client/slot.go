@@ -82,7 +82,7 @@ type slot[T any] struct {
 	first      base.Seq // of a command that is sent once more: the Seq that its user knows; else 0
 	mayHaveRun bool     // before, of such a command
 	scratch    transport.Buffer
-	brief      [56]byte // of scratch, where that is enough
+	shortBody  [short]byte // of scratch, where that is enough
 	compressed transport.Buffer
 	message    transport.Message
 
@@ -108,13 +108,16 @@ const (
 	unseen                 // it has not: the command is to be sent again
 )
 
+// short is how many bytes of a command a slot has room for, in itself.
+const short = 56
+
 // init makes a zero slot a free one, but for its index.
 func (s *slot[T]) init(l *link[T]) {
 	s.link, s.ready, s.window = l, make(chan bool, 1), window
 	s.inbox.memory = &l.client.memory
 	s.inbox.items, s.inbox.bytes = s.item[:0], s.small[:0]
 	s.in = &s.inbox
-	s.scratch.B = s.brief[:0]
+	s.scratch.B = s.shortBody[:0]
 }
 
 // SetSeq implements transport.Sequenced. The connection calls it as it appends the

@@ -72,11 +72,11 @@ type command[T any] struct {
 
 	timer wheel.Timer
 
-	brief, small [brief]byte // of body and of scratch, where that is enough
+	shortBody, shortResult [short]byte // of body and of scratch, where that is enough
 }
 
-// brief is how many bytes of a body and of a result a record has room for, in itself.
-const brief = 56
+// short is how many bytes of a body and of a result a record has room for, in itself.
+const short = 56
 
 func newCommand[T any](s *Session[T]) *command[T] {
 	x := &command[T]{session: s, ended: true}
@@ -84,7 +84,7 @@ func newCommand[T any](s *Session[T]) *command[T] {
 	if s.named {
 		x.kept = new(kept)
 	}
-	x.body, x.scratch.B = x.brief[:0], x.small[:0]
+	x.body, x.scratch.B = x.shortBody[:0], x.shortResult[:0]
 	return x
 }
 

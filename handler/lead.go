@@ -205,7 +205,8 @@ func (c *Conn[T]) takeTurn(m *transport.Message) turn {
 	return turn{&c.role, c.clock}
 }
 
-// begin begins a turn, by which the leader runs x. It returns how long that took, if it was long.
+// begin begins a turn, by which the leader runs x. It returns for how long it has been going on, if that
+// may be a while.
 func (c *Conn[T]) begin(x *command[T], t turn) time.Duration {
 	c.runs = x
 	c.busy.Store(t.began) // from now on another may be the leader

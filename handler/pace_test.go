@@ -54,7 +54,7 @@ func TestPaces(t *testing.T) {
 // longer than mostSpent and a turn until it is read.
 func TestSpending(t *testing.T) {
 	const longest = 1200 * time.Microsecond // of a turn, which the watchdog ends then
-	seeds := []uint64{86831} // where all had been read after many commands, and not before
+	seeds := []uint64{86831}                // where all had been read after many commands, and not before
 	for seed := range uint64(3000) {
 		seeds = append(seeds, seed)
 	}

@@ -54,7 +54,7 @@ func (w *watchdog) now() int64               { return int64(time.Since(w.begun))
 func (w *watchdog) since(at time.Time) int64 { return int64(at.Sub(w.begun)) }
 
 // watch has a role looked at whose turn has begun, until it runs nothing. It returns how long ago
-// that was, if watch itself took a while: to start a timer wakes a thread.
+// that was, if that may be a while: where a timer was started, which wakes a thread.
 func (w *watchdog) watch(r *role, began int64) (ago time.Duration) {
 	if r.watched.Load() {
 		return 0
