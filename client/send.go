@@ -17,9 +17,9 @@ import (
 // waits for something holds up all of them. One channel may serve many commands.
 // A full channel holds up the results of its own commands and of no others: the
 // server waits once as many results as the channel has room for, 1 to 16, are on
-// their way. The errors that Close
-// ends commands with are dropped if results does not take them within a quarter
-// of a second. A channel that is closed counts as forgotten.
+// their way. The errors that Close ends commands with are dropped if results does
+// not take them within a quarter of a second. A channel that is closed counts as
+// forgotten.
 func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base.Seq, error) {
 	if results == nil {
 		return 0, &base.Error{Outcome: base.NotSent, Code: base.ErrNilResults, Cmd: base.NameOf(cmd), Message: "the results channel is nil"}

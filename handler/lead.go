@@ -20,14 +20,16 @@ import (
 //   - once the watchdog finds that it has run for tooLong.
 //
 // In the latter two cases another goroutine takes the role over. In the former two the leader hands
-// the command over and reads on; but where nothing else has come it hands the role over and runs the
-// command, which begins at once then.
+// the command over and reads on, for the runtime looks last at a goroutine that is to read on beside
+// one that computes; but where nothing else has come it hands the role over and runs the command,
+// which begins at once then.
 //
 // So whatever a command does, it holds up those behind it by less than 2 ms.
 const (
 	lookEvery    = time.Millisecond       // of the watchdog
 	tooLong      = 200 * time.Microsecond // of one command
-	mostSpent    = 400 * time.Microsecond // of a leader, on commands before one that may have come meanwhile
+	mostSpent    = 700 * time.Microsecond // of a leader, on commands before one that may have come meanwhile
+	stalled      = 2 * time.Millisecond   // of one command: the watchdog had no processor either
 	quick        = 20 * time.Microsecond  // of a type, on average
 	switchCost   = 2 * time.Microsecond   // of a command that is handed over, roughly: as much does not count
 	yieldEvery   = 5 * time.Millisecond   // less than the runtime's 10 ms
@@ -38,7 +40,7 @@ const (
 	slowlyAtOnce = 256                    // of them, while it holds its lock
 )
 
-// role is a connection's reading role. All but busy, watched and listed is the
+// role is a connection's reading role. All but busy, watched, listed and place is the
 // leader's.
 type role struct {
 	conn   *transport.Conn
@@ -55,7 +57,7 @@ type role struct {
 
 	clock   int64 // the last time that is known
 	yielded int64 // when other goroutines were last let run
-	ahead   int   // commands that were handed over since
+	ahead   int   // commands that were handed over since, by letRun
 	spent   spending
 }
 

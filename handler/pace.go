@@ -83,16 +83,16 @@ func (p *paces) ran(cmd any, took time.Duration, stopped bool) {
 	this.average.Store(average)
 }
 
-// spending is what a leader has spent on commands while one that it reads now may have waited. It
-// did not wait for more than were open when it was sent, nor for any that was run before all had been
-// read that had come when it had not. So what counts is what was spent since either of these was last
-// so, and between the time before and then.
+// spending is what a leader has spent on commands, as far as one that it reads now may have waited
+// for them. A command waits for none that was run before all had been read, if it had not come then;
+// nor for more commands than may be open at once. So a new period begins when all has been read, and
+// after as many commands, and what counts is the present period and the one before.
 type spending struct {
-	now, before time.Duration
-	commands    int  // that were read since
-	counted     bool // it was commands by which now began
-	emptied     int  // how often all had been read
-	open        int  // the most that were at once
+	now, before time.Duration // of these periods
+	commands    int           // that were read in the present one
+	counted     bool          // that began after commands
+	emptied     int           // how often all had been read
+	open        int           // the most that were open at once
 }
 
 // tooMuch tells whether it is so much that the leader may not run the command that it has just read,
@@ -112,9 +112,10 @@ func (s *spending) tooMuch(slot, emptied int) bool {
 	return s.before+s.now >= mostSpent
 }
 
-// add adds what a command took.
+// add adds what a command took. To hand over what comes after one that has stalled would help nobody:
+// there was no processor to be had.
 func (s *spending) add(took time.Duration) {
-	if took > switchCost {
+	if took > switchCost && took < stalled {
 		s.now += took
 	}
 }

@@ -56,6 +56,7 @@ type Conn struct {
 	seen    time.Time     // when that goroutine has last looked at the clock; see Seen
 	emptied int           // see Emptied
 	socket  bool          // nc is a plain one
+	asked   time.Time     // when its Read was last called, of another one
 	slow    bool          // to read a message, once it has come, may take a while
 	sleep   sleep
 

@@ -118,16 +118,15 @@ func (s *source) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	c.Release()
-	var began time.Time
 	if !c.socket {
-		began = time.Now()
+		c.asked = time.Now()
 	}
 	n, err := c.nc.Read(b)
 	if n > 0 {
 		before := c.at
 		c.at = time.Now()
 		c.seen = c.at
-		if c.socket && n < len(b) || !c.socket && c.at.Sub(began) >= waited {
+		if c.socket && n < len(b) || !c.socket && c.at.Sub(c.asked) >= waited {
 			c.emptied++
 		}
 		c.full = n >= idleBuffer

@@ -262,6 +262,11 @@ var mutants = []mutant{
 		"		if t.role.conn == nil && t.end() {\n			t.charge(now)",
 	},
 	{
+		"what a leader has spent before all had been read counts for nothing", "handler/pace.go",
+		"		*s = spending{before: s.now, counted",
+		"		*s = spending{counted",
+	},
+	{
 		"a command that waits for credit keeps the reading role", "handler/send.go",
 		"		t.pass()\n		<-wake",
 		"		_ = t\n		<-wake",
