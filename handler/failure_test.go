@@ -185,17 +185,19 @@ func TestASendIsOverWhateverOnPanicDoes(t *testing.T) {
 				s.conf.OnPanic = func(handler.Panic) { on() }
 			}, func(t *testing.T, s *setup) {
 				s.command(0, "two")
-				err := <-second
-				want := []string{"0: failed, panic: encoding a handler_test.result panicked: boom"}
-				if name == "exit" { // that ends the command a moment after its Send
-					want = []string{"0: failed, panic: the command ended its goroutine by runtime.Goexit"}
-				}
-				if name == "exit" && err == nil {
-					want = append([]string{"0: second"}, want...)
-				} else if !errors.Is(err, base.ErrCommandEnded) {
+				var want []string
+				switch err := <-second; {
+				case err == nil: // the command ends a moment after its first Send
+					want = append(want, "0: second")
+				case !errors.Is(err, base.ErrCommandEnded):
 					t.Errorf("the second Send returned %v", err)
 				}
-				s.expect(want...)
+				if name == "exit" {
+					want = append(want, "0: failed, panic: the command ended its goroutine by runtime.Goexit")
+				} else {
+					want = append(want, "0: failed, panic: encoding a handler_test.result panicked: boom")
+				}
+				s.inOrder(want...)
 			})
 		})
 	}
