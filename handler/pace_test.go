@@ -127,3 +127,14 @@ type sentCommand struct {
 	who, slot int
 	at        time.Duration
 }
+
+// A turn that the watchdog would have ended, had there been a processor for it, is nobody's fault.
+func TestWhatStallsDoesNotCount(t *testing.T) {
+	for took, want := range map[time.Duration]bool{mostSpent - 1: false, mostSpent: true, stalled - 1: true, stalled: false} {
+		s := spending{open: 10}
+		s.add(took)
+		if got := s.tooMuch(0, 0); got != want {
+			t.Errorf("after a turn of %v it is too much: %v", took, got)
+		}
+	}
+}
