@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -97,6 +99,50 @@ func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of commands that take long, and have come together, the leader hands over each but the last, and
+// reads on: the reading, handed over instead, would wait for a processor behind each of them.
+func TestOneGoroutineReadsWhatComesTogether(t *testing.T) {
+	const n = 40
+	readers := make(map[string]int)
+	test(t, commands{}, func(s *setup) {
+		s.conf.MaxInFlight = 100
+		s.transport = func(o transport.Options) transport.Transport {
+			return countingReader{transport.Framed(o), readers}
+		}
+		s.decode = func(string) (base.Cmd[World], error) {
+			return cmd{"", func(c call) error { time.Sleep(5 * time.Millisecond); return c.last("slept") }}, nil
+		}
+	}, func(t *testing.T, s *setup) {
+		s.command(0, "slow") // from now on its type is
+		time.Sleep(time.Second)
+		s.take()
+		clear(readers)
+		var b []byte
+		for slot := range n {
+			b = append(b, frame(wire.KindCommand, 0, slot, []byte("x"))...)
+		}
+		s.write(b)
+		time.Sleep(time.Second)
+		s.take()
+		if most := slices.Max(slices.Collect(maps.Values(readers))); most < n/2 { // what fits into the small buffer comes first
+			t.Errorf("of %d commands one goroutine read %d at most, there were %d", n, most, len(readers))
+		}
+	})
+}
+
+// countingReader counts what each goroutine has read. One at a time does.
+type countingReader struct {
+	transport.Transport
+	by map[string]int
+}
+
+func (c countingReader) Read(r *bufio.Reader, m *transport.Message) error {
+	err := c.Transport.Read(r, m)
+	name, _, _ := strings.Cut(string(debug.Stack()), "[")
+	c.by[name]++
+	return err
 }
 
 // slowReader takes a while to read a message that has come.
