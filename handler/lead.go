@@ -33,6 +33,7 @@ const (
 	quick        = 20 * time.Microsecond  // of a type, on average
 	switchCost   = 2 * time.Microsecond   // of a command that is handed over, roughly: as much does not count
 	yieldEvery   = 5 * time.Millisecond   // less than the runtime's 10 ms
+	mostHeld     = 500 * time.Microsecond // that an answer waits to go out with those of others
 	waited       = time.Millisecond       // without a command; then others could run
 	farAhead     = 64                     // commands that are handed over before they may begin
 	restAfter    = 5 * time.Second        // without a byte from the client
@@ -57,6 +58,7 @@ type role struct {
 
 	clock   int64 // the last time that is known
 	yielded int64 // when other goroutines were last let run
+	wrote   int64 // when what was held back was last written, or before
 	ahead   int   // commands that were handed over since, by letRun
 	spent   spending
 }
@@ -100,6 +102,9 @@ func (c *Conn[T]) lead() *command[T] {
 	c.clock = max(c.clock, c.now()) // it may have taken a while until this goroutine could run
 	for {
 		c.yield()
+		if c.clock-c.wrote > int64(mostHeld) {
+			c.writeInTime()
+		}
 		if c.conn.Sleep() {
 			c.rest()
 			return nil
@@ -156,12 +161,13 @@ func (c *Conn[T]) handOver(x *command[T]) (leads bool) {
 	if c.ahead++; c.ahead == farAhead {
 		c.letRun()
 	}
+	c.clock = max(c.clock, c.now()) // the next turn begins then
 	return true
 }
 
 // letRun lets those run to whom commands were handed over. Meanwhile they write what they send.
 func (c *Conn[T]) letRun() {
-	c.conn.Release()
+	c.write()
 	runtime.Gosched()
 	c.ahead = 0
 }
@@ -189,6 +195,20 @@ func (c *Conn[T]) yield() {
 		c.clock = max(c.clock, c.now())
 		c.yielded = c.clock
 	}
+}
+
+// writeInTime writes what is held back, if it may have been for long.
+func (c *Conn[T]) writeInTime() {
+	c.wrote = c.handler.watchdog.since(c.conn.At()) // for then nothing was held back
+	if c.clock-c.wrote > int64(mostHeld) {
+		c.write()
+	}
+}
+
+func (c *Conn[T]) write() {
+	c.conn.Release()
+	c.clock = max(c.clock, c.now()) // others may have run
+	c.wrote = c.clock
 }
 
 // takeTurn returns the turn by which the leader itself runs the command in m; the zero turn, if

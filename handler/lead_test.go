@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -101,6 +102,49 @@ func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
 	}
 }
 
+// However much has come together, an answer waits for less than 2 ms to go out with those of others.
+func TestAnAnswerIsHeldBackForAMoment(t *testing.T) {
+	const us = time.Microsecond
+	for name, others := range map[string]struct {
+		reading, running time.Duration // what each takes
+	}{
+		"quick":                   {0, 2 * us},
+		"that take long":          {0, 50 * us},
+		"that are read in 5 us":   {5 * us, 0},
+		"read in 5 us, run in 30": {5 * us, 30 * us},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test(t, commands{"echo": echo}, func(s *setup) {
+				s.conf.MaxInFlight, s.conf.MaxRunning = 1<<15, 1<<15
+				s.transport = func(o transport.Options) transport.Transport {
+					return slowReader{transport.Framed(o), others.reading}
+				}
+				s.decode = func(string) (base.Cmd[World], error) {
+					return cmd{"", func(c call) error { time.Sleep(others.running); return c.last("") }}, nil
+				}
+			}, func(t *testing.T, s *setup) {
+				const n = 100 // from there on there are 16 KiB to be read at once
+				var b []byte
+				for slot := range 5000 {
+					body := []byte(nil)
+					if slot == n {
+						body = []byte("echo")
+					}
+					b = append(b, frame(wire.KindCommand, 0, slot, body)...)
+				}
+				s.write(b)
+				time.Sleep(n*(others.reading+min(others.running, 2*us)) + 2*time.Millisecond - 1)
+				synctest.Wait()
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if !slices.Contains(s.heard, fmt.Sprintf("%d: echo.", n)) {
+					t.Errorf("after 2 ms the echo's answer has not come, only those of %d others", len(s.heard))
+				}
+			})
+		})
+	}
+}
+
 // Of commands that take long, and have come together, the leader hands over each but the last, and
 // reads on: the reading, handed over instead, would wait for a processor behind each of them.
 func TestOneGoroutineReadsWhatComesTogether(t *testing.T) {
@@ -128,6 +172,48 @@ func TestOneGoroutineReadsWhatComesTogether(t *testing.T) {
 		s.take()
 		if most := slices.Max(slices.Collect(maps.Values(readers))); most < n/2 { // what fits into the small buffer comes first
 			t.Errorf("of %d commands one goroutine read %d at most, there were %d", n, most, len(readers))
+		}
+	})
+}
+
+// Commands that were handed over run before the leader has read all that has come: where there is
+// no other processor, that lets them.
+func TestWhatWasHandedOverBegins(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const n = 2000
+	var mu sync.Mutex
+	read, began, most := 0, 0, 0
+	test(t, commands{}, func(s *setup) {
+		s.conf.MaxInFlight, s.conf.MaxRunning = n, n
+		s.decode = func(string) (base.Cmd[World], error) {
+			mu.Lock()
+			defer mu.Unlock()
+			read++
+			return cmd{"", func(c call) error {
+				mu.Lock()
+				began++
+				most = max(most, read-began)
+				mu.Unlock()
+				time.Sleep(5 * time.Millisecond)
+				return c.last("slept")
+			}}, nil
+		}
+	}, func(t *testing.T, s *setup) {
+		for range 3 { // from now on their type is slow, and the leader has spent nothing
+			s.command(0, "slow")
+			time.Sleep(time.Second)
+		}
+		s.take()
+		var b []byte
+		for slot := range n {
+			b = append(b, frame(wire.KindCommand, 0, slot, []byte("x"))...)
+		}
+		s.write(b)
+		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if began != n+3 || most > 400 {
+			t.Errorf("of %d commands %d began, and at times %d had been read that had not", n+3, began, most)
 		}
 	})
 }

@@ -267,6 +267,16 @@ var mutants = []mutant{
 		"		*s = spending{counted",
 	},
 	{
+		"answers wait until all is read", "handler/lead.go",
+		"		if c.clock-c.wrote > int64(mostHeld) {\n			c.writeInTime()",
+		"		if c.clock-c.wrote > int64(mostHeld) && c.conn == nil {\n			c.writeInTime()",
+	},
+	{
+		"commands handed over wait until all is read", "handler/lead.go",
+		`	if c.ahead++; c.ahead == farAhead {`,
+		`	if c.ahead++; c.ahead == -farAhead {`,
+	},
+	{
 		"a command that waits for credit keeps the reading role", "handler/send.go",
 		"		t.pass()\n		<-wake",
 		"		_ = t\n		<-wake",
