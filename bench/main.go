@@ -34,7 +34,7 @@ type options struct {
 	secure, quick, list, json    bool
 }
 
-// Of a quick run: what fits into half a minute.
+// Of a quick run: what fits into two minutes.
 const (
 	quickRounds   = 1
 	quickDuration = 150 * time.Millisecond

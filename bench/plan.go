@@ -184,7 +184,7 @@ func (w workload) applies(info systems.Info) bool {
 	case info.NoLarge && w.Large > 0:
 		return false
 	case info.Windowed:
-		return w.Kind == pipe || w.Kind == echo && w.Callers > 1 && w.Timeout == 0
+		return w.Kind == pipe || w.Kind == echo && w.Callers > 1 && w.Timeout == 0 && w.Compute == 0
 	case info.OwnConns && info.Kind == systems.Limit:
 		return w.Kind == echo && w.Callers == 1 || w.Kind == idle || w.Kind == paced && w.Conns >= w.Callers
 	case info.OwnConns:

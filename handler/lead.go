@@ -33,7 +33,7 @@ const (
 	quick        = 20 * time.Microsecond  // of a type, on average
 	switchCost   = 2 * time.Microsecond   // of a command that is handed over, roughly: as much does not count
 	yieldEvery   = 5 * time.Millisecond   // less than the runtime's 10 ms
-	mostHeld     = 500 * time.Microsecond // that an answer waits to go out with those of others
+	mostHeld     = 500 * time.Microsecond // that answers wait for others to go out with, and then for a command to end
 	waited       = time.Millisecond       // without a command; then others could run
 	farAhead     = 64                     // commands that are handed over before they may begin
 	restAfter    = 5 * time.Second        // without a byte from the client
