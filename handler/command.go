@@ -38,7 +38,7 @@ type command[T any] struct {
 	credits  int                // messages by which it was given credit
 	turn     turn               // by which it runs
 	inputs   *inputs            // nil: none has come, and none was asked for
-	sendOver chan struct{}      // closed when the Send is over; nil: no other waits
+	sendOver *sync.Cond         // that of mu: no Send is under way; nil: nobody has waited yet
 	wake     chan struct{}      // of capacity 1: credit came, or the command has ended; nil: nobody has waited yet
 
 	ctx commandContext
@@ -93,10 +93,14 @@ func newCommand[T any](s *Session[T]) *command[T] {
 // which the command left behind. The caller holds mu.
 func (x *command[T]) mayServe() bool { return !x.inSend && x.ctx.mayServe() }
 
+// led tells whether a leader runs the command, in its turn: then others wait for it, and it holds
+// back what the command sends. The caller holds mu.
+func (x *command[T]) led() bool { return x.turn.role != nil && x.turn.role.busy.Load() == x.turn.began }
+
 // begin makes x the record of the command in m, which came over conn. If its turn to run is
 // known already, it starts, unless it is too late: see start. Only the reader calls it.
 func (x *command[T]) begin(conn *transport.Conn, m *transport.Message, t turn) {
-	x.slot, x.value, x.compressed = m.Slot, m.Value, m.Compressed
+	x.value, x.compressed = m.Value, m.Compressed
 	switch {
 	case m.Pieces != nil:
 		x.reader.SetPieces(m.Pieces)
@@ -118,7 +122,7 @@ func (x *command[T]) begin(conn *transport.Conn, m *transport.Message, t turn) {
 	x.mu.Lock()
 	x.ctx.parent = x.session.ctx
 	x.ctx.serve(id, x.session.named || m.Origin != nil, m.Metadata, conn.At(), m.Timeout)
-	x.seq, x.link, x.granted, x.credits = m.Seq, conn, credit, 0
+	x.seq, x.slot, x.link, x.granted, x.credits = m.Seq, m.Slot, conn, credit, 0
 	x.ended, x.running, x.rejected, x.timedOut, x.results = false, true, false, false, 0
 	if x.session.named {
 		x.letGoLocked()

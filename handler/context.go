@@ -142,10 +142,14 @@ func (c *commandContext) cancel(err, cause error) {
 	if c.done != nil {
 		close(c.done)
 	}
-	if len(c.after) > 0 {
-		for _, f := range c.after {
-			go f()
-		}
+	if len(c.after) > 0 { // as many as the command has made: others wait for the lock
+		go startAll(c.after)
 		c.after = nil
+	}
+}
+
+func startAll(functions map[int]func()) {
+	for _, f := range functions {
+		go f()
 	}
 }

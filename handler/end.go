@@ -17,6 +17,7 @@ func (x *command[T]) end(seq base.Seq, failure *base.Error) {
 		return
 	}
 	told := x.endLocked(failure, false)
+	told.apart = x.started && !x.led()
 	x.mu.Unlock()
 	x.tell(told)
 }
@@ -47,10 +48,11 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 // told is what remains to be done about a failure once no lock is held: to flush, or
 // to end the connection with err.
 type told struct {
-	conn  *transport.Conn
+	conn  *transport.Conn // nil: nothing remains
 	flush bool
 	err   error
 	soon  bool // in a goroutine of its own: more results are likely to follow
+	apart bool // by a goroutine that is not the leader: its answers are not held back
 }
 
 // endLocked appends the failure that ends the command, unless it has ended already.
@@ -84,6 +86,9 @@ func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 // tell does what remains to be done. Where the wire has no failures the connection
 // ends instead.
 func (x *command[T]) tell(t told) {
+	if t.apart && !t.flush && t.conn != nil {
+		t.flush = t.conn.TakeHeld()
+	}
 	switch {
 	case t.flush && t.soon:
 		t.conn.FlushSoon()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,7 +105,8 @@ type setup struct {
 
 	decode    func(name string) (base.Cmd[World], error)
 	transport transport.Factory
-	plain     bool // transport is the plain wire
+	wrap      func(net.Conn) net.Conn // the server's end; nil: it is not
+	plain     bool                    // transport is the plain wire
 	maxResult int
 
 	mu    sync.Mutex
@@ -135,7 +137,11 @@ func test(t *testing.T, c commands, change func(s *setup), body func(t *testing.
 		client, server := memnet.Pipe()
 		s.server = server
 		s.peer = newPeer(t, client, s.plain, wire.ClientHello{MaxResultSize: uint64(s.maxResult)})
-		conn, hello, _, err := delegate.Accept(t.Context(), server, delegate.ServerConf{
+		var near net.Conn = server
+		if s.wrap != nil {
+			near = s.wrap(server)
+		}
+		conn, hello, _, err := delegate.Accept(t.Context(), near, delegate.ServerConf{
 			ConnConf: delegate.ConnConf{Transport: s.transport, Decode: h.Decode},
 			Settings: transport.ServerSettings{MaxInFlight: s.conf.MaxInFlight, MaxCmdSize: 1 << 20},
 		})

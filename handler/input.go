@@ -202,7 +202,7 @@ func (x *command[T]) creditInputs(in *inputs) (t told) {
 		return t // the client will learn of it when it resumes
 	}
 	flush, err := x.link.Append(&transport.Message{Kind: transport.Credit, Slot: x.slot, Credit: n})
-	return told{conn: x.link, flush: flush && err == nil}
+	return told{conn: x.link, flush: flush && err == nil, apart: !x.led()}
 }
 
 // decodeInput decodes an input. A panic of the codec is an error.

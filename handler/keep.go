@@ -94,7 +94,7 @@ func (x *command[T]) keepResult(seq base.Seq, nth int, last bool) (left bool, er
 		x.kept.results++
 		t = x.keep(item)
 	}
-	t.soon = !last
+	t.soon, t.apart = !last, !x.led()
 	x.flushed = x.flushed || t.flush && last
 	x.leaveSend()
 	x.mu.Unlock()

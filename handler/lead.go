@@ -24,7 +24,8 @@ import (
 // one that computes; but where nothing else has come it hands the role over and runs the command,
 // which begins at once then.
 //
-// So whatever a command does, it holds up those behind it by less than 2 ms.
+// So whatever a command does, it holds up those behind it by less than 2 ms. What the commands send
+// that the leader runs goes out together, once all has been read that has come, or after mostHeld.
 const (
 	lookEvery    = time.Millisecond       // of the watchdog
 	tooLong      = 200 * time.Microsecond // of one command
@@ -191,6 +192,7 @@ func (c *Conn[T]) over(t turn, before time.Duration, cmd base.Cmd[T]) (leads boo
 // runtime would interrupt the leader in one of them, and that would seem to take long.
 func (c *Conn[T]) yield() {
 	if c.clock-c.yielded > int64(yieldEvery) {
+		c.write()
 		runtime.Gosched()
 		c.clock = max(c.clock, c.now())
 		c.yielded = c.clock
@@ -206,8 +208,9 @@ func (c *Conn[T]) writeInTime() {
 }
 
 func (c *Conn[T]) write() {
+	c.conn.Hurry()
 	c.conn.Release()
-	c.clock = max(c.clock, c.now()) // others may have run
+	c.clock = max(c.clock, c.now())
 	c.wrote = c.clock
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -142,6 +143,114 @@ func TestAnAnswerIsHeldBackForAMoment(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Where a Read takes a while though more has come, as TLS may, what the leader has spent on others
+// counts all the same.
+func TestACommandIsNotHeldUpWhereReadsTakeLong(t *testing.T) {
+	const n, us = 1000, time.Microsecond
+	test(t, commands{"echo": echo}, func(s *setup) {
+		s.conf.MaxInFlight, s.conf.MaxRunning = n+1, n+1
+		s.wrap = func(nc net.Conn) net.Conn { return slowConn{nc, 25 * us} }
+		s.decode = func(string) (base.Cmd[World], error) {
+			return cmd{"", func(c call) error { time.Sleep(15 * us); return c.last("") }}, nil
+		}
+	}, func(t *testing.T, s *setup) {
+		var b []byte
+		for slot := range n {
+			b = append(b, frame(wire.KindCommand, 0, slot, make([]byte, 700))...)
+		}
+		b = append(b, frame(wire.KindCommand, 0, n, []byte("echo"))...)
+		go s.write(b)
+		time.Sleep(time.Duration(2+len(b)>>14)*25*us + 2*time.Millisecond)
+		synctest.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !slices.Contains(s.heard, fmt.Sprintf("%d: echo.", n)) {
+			t.Errorf("after 2 ms the echo has not been answered, only %d others", len(s.heard))
+		}
+	})
+}
+
+type slowConn struct {
+	net.Conn
+	each time.Duration
+}
+
+func (s slowConn) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	time.Sleep(s.each)
+	return n, err
+}
+
+// Goroutines of one command may send at once, and when it ends each of them learns so.
+func TestManySendersOfACommandEnd(t *testing.T) {
+	const n = 1000
+	var over sync.WaitGroup
+	failed := atomic.Int64{}
+	test(t, commands{"echo": echo, "fan": func(c call) error {
+		for range n {
+			over.Go(func() {
+				if c.send("1") != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		return waiter(c)
+	}}, nil, func(t *testing.T, s *setup) {
+		s.command(0, "fan") // with credit for one
+		synctest.Wait()
+		s.write(frame(wire.KindCancel, 0, 0, nil))
+		over.Wait()
+		if got := failed.Load(); got != n-1 {
+			t.Errorf("%d of %d failed", got, n)
+		}
+		s.take()
+	})
+}
+
+// What a command sends that has its goroutine to itself is not held back at all, nor its failure.
+func TestWhoHasAGoroutineHoldsNothingBack(t *testing.T) {
+	const us = time.Microsecond
+	for name, slow := range map[string]func(c call) error{
+		"an answer": func(c call) error { time.Sleep(60200 * us); return c.last("done") },
+		"a result":  func(c call) error { time.Sleep(60200 * us); c.send("done"); return waiter(c) },
+		"an error":  func(c call) error { time.Sleep(60200 * us); return errors.New("done") },
+	} {
+		for _, session := range []int64{0, 1} {
+			t.Run(fmt.Sprint(name, " ", session), func(t *testing.T) {
+				withHost(t, nil, func(conf *handler.Conf[World]) {
+					conf.Codec = codec{commands{"slow": slow}, func(string) (base.Cmd[World], error) { // of another type
+						return ofType(1, cmd{"", func(c call) error { time.Sleep(2 * us); return c.last("") }}), nil
+					}}
+					conf.MaxInFlight, conf.MaxRunning = 1<<15, 1<<15
+				}, func(t *testing.T, h *host) {
+					v := h.guest()
+					if session > 0 {
+						v = h.open(1)
+					}
+					v.command(0, "slow")
+					for range 5 { // of what the leader has spent on it, nothing counts then
+						time.Sleep(10 * time.Millisecond)
+						v.command(1, "")
+					}
+					time.Sleep(5 * time.Millisecond)
+					var b []byte
+					for slot := range 5000 { // for 10 ms there is more to read
+						b = append(b, frame(wire.KindCommand, 0, slot+1, nil)...)
+					}
+					v.write(b)
+					time.Sleep(5210 * us)
+					synctest.Wait()
+					v.mu.Lock()
+					defer v.mu.Unlock()
+					if !slices.ContainsFunc(v.heard, func(s string) bool { return strings.HasPrefix(s, "0: ") && strings.Contains(s, "done") }) {
+						t.Errorf("it has not come; %d others have", len(v.heard))
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
@@ -78,14 +79,13 @@ func (x *command[T]) enterSend(seq base.Seq) (nth int, err error) {
 			break
 		}
 		if x.sendOver == nil {
-			x.sendOver = make(chan struct{})
+			x.sendOver = sync.NewCond(&x.mu)
 		}
-		over := x.sendOver
-		x.mu.Unlock()
-		<-over
-		x.mu.Lock()
+		x.sendOver.Wait()
 	}
-	if err == nil {
+	if err != nil {
+		x.wakeSender() // who was woken wakes the next one
+	} else {
 		x.inSend = true
 		if x.results < x.granted {
 			nth = x.results + 1 // which only a Send changes
@@ -98,9 +98,13 @@ func (x *command[T]) enterSend(seq base.Seq) (nth int, err error) {
 // leaveSend ends a Send. The caller holds mu.
 func (x *command[T]) leaveSend() {
 	x.inSend = false
+	x.wakeSender()
+}
+
+// wakeSender lets one of those go on who wait in enterSend. The caller holds mu.
+func (x *command[T]) wakeSender() {
 	if x.sendOver != nil {
-		close(x.sendOver)
-		x.sendOver = nil
+		x.sendOver.Signal()
 	}
 }
 
@@ -262,7 +266,11 @@ func (x *command[T]) send(seq base.Seq, last bool) (left bool, err error) {
 	if left = err == nil && !large && !x.holdsMuch(); left {
 		x.leaveSend()
 	}
+	apart := !x.led()
 	x.mu.Unlock()
+	if apart && !flush && err == nil {
+		flush = conn.TakeHeld()
+	}
 	switch {
 	case flush && !last:
 		conn.FlushSoon() // more results are likely to follow

@@ -18,7 +18,6 @@ type watchdog struct {
 	mu     sync.Mutex // protects what follows
 	looked int64      // when somebody has last looked
 	roles  []*role
-	long   []turn
 	listed []*role // that are to rest once nothing comes any more; each knows its place
 	over   bool    // the timers are not to be started again
 }
@@ -65,29 +64,39 @@ func (w *watchdog) watch(r *role, began int64) (ago time.Duration) {
 
 // attend is watch of a role that is not watched.
 func (w *watchdog) attend(r *role) {
+	var long []turn
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	now := w.now()
-	if r.watched.Load() { // for who looked at this very moment has seen that it has begun
-		return
+	if !r.watched.Load() { // else who looked at this very moment has seen that it has begun
+		r.watched.Store(true)
+		w.roles = append(w.roles, r)
+		if len(w.roles) == 1 || now-w.looked >= int64(lookEvery/2) { // alone: the timer does not run
+			long = w.look(now)
+		}
 	}
-	r.watched.Store(true)
-	w.roles = append(w.roles, r)
-	if len(w.roles) == 1 || now-w.looked >= int64(lookEvery/2) { // alone: the timer does not run
-		w.look(now)
-	}
+	w.mu.Unlock()
+	passAll(long)
 }
 
 // tick is called by the timer.
 func (w *watchdog) tick() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.look(w.now())
+	long := w.look(w.now())
+	w.mu.Unlock()
+	passAll(long)
 }
 
-// look ends the turns that take too long, and has the timer fire after lookEvery if some go on.
+// passAll ends turns that take too long. It waits for the lock of a command, as only its own
+// connection should: so the caller holds none.
+func passAll(long []turn) {
+	for _, t := range long {
+		t.pass()
+	}
+}
+
+// look returns the turns that take too long, and has the timer fire after lookEvery if some go on.
 // The caller holds mu.
-func (w *watchdog) look(now int64) {
+func (w *watchdog) look(now int64) (long []turn) {
 	w.looked = now
 	kept := w.roles[:0]
 	for _, r := range w.roles {
@@ -99,7 +108,7 @@ func (w *watchdog) look(now int64) {
 			}
 			r.watched.Store(true)
 		case now-began >= int64(tooLong):
-			w.long = append(w.long, turn{r, began})
+			long = append(long, turn{r, began})
 		}
 		kept = append(kept, r)
 	}
@@ -108,14 +117,7 @@ func (w *watchdog) look(now int64) {
 	if len(kept) > 0 {
 		w.start(w.timer, lookEvery)
 	}
-	for _, t := range w.long {
-		if t.end() {
-			t.charge(now)
-			t.role.follow()
-		}
-	}
-	clear(w.long)
-	w.long = w.long[:0]
+	return long
 }
 
 // list has a role rest once nothing has come for it for restAfter.

@@ -126,7 +126,7 @@ func (s *source) Read(b []byte) (int, error) {
 		before := c.at
 		c.at = time.Now()
 		c.seen = c.at
-		if c.socket && n < len(b) || !c.socket && c.at.Sub(c.asked) >= waited {
+		if n < len(b) && (c.socket || c.at.Sub(c.asked) >= waited) {
 			c.emptied++
 		}
 		c.full = n >= idleBuffer

@@ -209,6 +209,17 @@ func (c *Conn) mustFlush() bool {
 	return true
 }
 
+// TakeHeld returns true where something is held back, and nobody flushes: the caller must call Flush
+// then, as after Append.
+func (c *Conn) TakeHeld() (flush bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if flush = c.held && !c.flushing && c.err == nil && len(c.out)+len(c.large) > 0; flush {
+		c.flushing = true
+	}
+	return flush
+}
+
 // Release flushes what was held back, if anything was. It is called by the
 // goroutine that reads, before it waits for anything.
 func (c *Conn) Release() {

@@ -258,8 +258,8 @@ var mutants = []mutant{
 	},
 	{
 		"a long command keeps the reading role", "handler/watchdog.go",
-		"		if t.end() {\n			t.charge(now)",
-		"		if t.role.conn == nil && t.end() {\n			t.charge(now)",
+		"		t.pass()\n	}\n}\n\n// look",
+		"		_ = t\n	}\n}\n\n// look",
 	},
 	{
 		"what a leader has spent before all had been read counts for nothing", "handler/pace.go",
@@ -270,6 +270,21 @@ var mutants = []mutant{
 		"answers wait until all is read", "handler/lead.go",
 		"		if c.clock-c.wrote > int64(mostHeld) {\n			c.writeInTime()",
 		"		if c.clock-c.wrote > int64(mostHeld) && c.conn == nil {\n			c.writeInTime()",
+	},
+	{
+		"answers of a command that has a goroutine wait until all is read", "handler/send.go",
+		`	if apart && !flush && err == nil {`,
+		`	if apart && !flush && err != nil {`,
+	},
+	{
+		"where a read takes long, all counts as read", "transport/read.go",
+		`		if n < len(b) && (c.socket ||`,
+		`		if n < len(b) && c.socket || !c.socket && (c.socket ||`,
+	},
+	{
+		"a sender that was woken for nothing wakes no other", "handler/send.go",
+		`		x.wakeSender() // who was`,
+		`		_ = x.wakeSender // who was`,
 	},
 	{
 		"commands handed over wait until all is read", "handler/lead.go",
