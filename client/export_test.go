@@ -34,21 +34,26 @@ func Armed[T any](c *Client[T]) (stop func() int) {
 	}
 }
 
-// SlotsFor returns how many slots a link has made once so many callers have one each, of whom many
-// at a time find none that is free, and make some.
-func SlotsFor(callers, atATime int) (made int) {
+// SlotsFor returns how many slots a link has once so many callers have one each, of whom many
+// at a time find none that is free, and make some; and how many were made.
+func SlotsFor(callers, atATime int) (has, made int) {
 	l := newLink(new(Client[struct{}]))
 	l.limit = 100 * callers
 	for range callers / atATime {
 		var all [][]slot[struct{}]
 		for range atATime {
-			all = append(all, l.makeSlots())
+			if s, _, _ := l.tryTake(); s != nil {
+				continue
+			}
+			slots := l.makeSlots()
+			made += len(slots)
+			all = append(all, slots)
 		}
 		for _, slots := range all {
 			l.tryAdd(slots)
 		}
 	}
-	return len(*l.table.Load())
+	return len(*l.table.Load()), made
 }
 
 // LateOwner has the owner of a command wait while callers may read; came tells whether its

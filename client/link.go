@@ -50,7 +50,8 @@ type link[T any] struct {
 	free    []*slot[T] // the one that was freed last is taken first
 	open    int        // slots that are not free
 	waiters []chan *slot[T]
-	leaving error // no command may begin any more, and why
+	leaving error       // no command may begin any more, and why
+	unused  [][]slot[T] // that were made, and not needed
 }
 
 // maxStrays is how many frames for no open command a server may send.
@@ -115,7 +116,9 @@ func (l *link[T]) decodeStream(index int, r transport.Reader) (any, error) {
 func (l *link[T]) tryTake() (s *slot[T], crowd bool, err error) {
 	l.mu.Lock()
 	if l.leaving == nil {
-		s = l.next()
+		if s = l.next(); s == nil && len(l.unused) > 0 {
+			s = l.addUnused()
+		}
 	}
 	crowd, err = l.open > 1, l.leaving
 	l.mu.Unlock()
@@ -132,20 +135,37 @@ func (l *link[T]) next() (s *slot[T]) {
 }
 
 // tryAdd adds further slots, and takes one; nil: there are as many as may be. If one has become
-// free meanwhile, it takes that, and adds none. crowd tells whether others are taken too.
+// free meanwhile, it takes that, and the further ones are for later. crowd tells whether others are
+// taken too.
 func (l *link[T]) tryAdd(slots []slot[T]) (s *slot[T], crowd bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.leaving == nil {
-		if s = l.next(); s != nil {
-			return s, l.open > 1, nil
-		}
+	if l.leaving != nil {
+		return nil, true, l.leaving
 	}
+	if s = l.next(); s == nil {
+		s = l.add(slots)
+	} else if len(slots) > 0 {
+		l.unused = append(l.unused, slots)
+	}
+	return s, s == nil || l.open > 1, nil
+}
+
+// addUnused adds slots that were made, and not needed, and takes one. The caller holds mu.
+func (l *link[T]) addUnused() *slot[T] {
+	last := len(l.unused) - 1
+	slots := l.unused[last]
+	l.unused[last], l.unused = nil, l.unused[:last]
+	return l.add(slots)
+}
+
+// add adds slots, and takes one; nil: there are as many as may be. The caller holds mu.
+func (l *link[T]) add(slots []slot[T]) *slot[T] {
 	table := *l.table.Load()
 	first := len(table) // others may have made some meanwhile
 	slots = slots[:min(len(slots), l.limit-first)]
-	if len(slots) == 0 || l.leaving != nil {
-		return nil, true, l.leaving
+	if len(slots) == 0 {
+		return nil
 	}
 	for i := range slots {
 		slots[i].index = first + i
@@ -156,7 +176,7 @@ func (l *link[T]) tryAdd(slots []slot[T]) (s *slot[T], crowd bool, err error) {
 		l.free = append(l.free, &slots[i])
 	}
 	l.open++
-	return &slots[0], l.open > 1, nil
+	return &slots[0]
 }
 
 // makeSlots makes slots that are not the link's yet, one or slotsAtOnce, or none if there are as

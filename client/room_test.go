@@ -107,10 +107,14 @@ func TestInputsWaitForRoom(t *testing.T) {
 	})
 }
 
-// Many callers at once make no more slots than they need, but for a few.
+// Many callers at once make no more slots than they need, but for a few; nor does a link have more.
 func TestSlotsThatManyMakeAtOnce(t *testing.T) {
-	const callers, few = 20_000, 16
-	if made := client.SlotsFor(callers, 100); made < callers || made >= callers+few {
-		t.Errorf("%d callers made %d slots", callers, made)
+	const callers, atOnce, few = 20_000, 20, 16
+	has, made := client.SlotsFor(callers, atOnce)
+	if has < callers || has >= callers+few {
+		t.Errorf("for %d callers there are %d slots", callers, has)
+	}
+	if made > callers+few*atOnce {
+		t.Errorf("for %d callers %d slots were made", callers, made)
 	}
 }
