@@ -145,7 +145,7 @@ func (l *link[T]) tryAdd(slots []slot[T]) (s *slot[T], crowd bool, err error) {
 	}
 	if s = l.next(); s == nil {
 		s = l.add(slots)
-	} else if len(slots) > 0 {
+	} else if len(slots) > 0 && len(*l.table.Load()) < l.limit {
 		l.unused = append(l.unused, slots)
 	}
 	return s, s == nil || l.open > 1, nil
@@ -172,6 +172,9 @@ func (l *link[T]) add(slots []slot[T]) *slot[T] {
 		table = append(table, &slots[i]) // readers of the old header never look at the new elements
 	}
 	l.table.Store(&table)
+	if len(table) == l.limit {
+		l.unused = nil
+	}
 	for i := len(slots) - 1; i > 0; i-- { // the one with the smallest index is taken first
 		l.free = append(l.free, &slots[i])
 	}

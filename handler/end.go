@@ -36,6 +36,7 @@ func (x *command[T]) cancel(seq base.Seq, ctxErr error, failure *base.Error) {
 		failure.Outcome = base.Rejected
 	}
 	told := x.endLocked(failure, true)
+	told.apart = x.timedOut                                       // the wheel says so, and else who reads
 	x.ctx.cancel(ctxErr, failure)                                 // before the lock is gone, and with it, perhaps, the command
 	removed := !x.started && x.session.handler.admitted.remove(x) // likewise
 	x.mu.Unlock()
@@ -86,14 +87,13 @@ func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 // tell does what remains to be done. Where the wire has no failures the connection
 // ends instead.
 func (x *command[T]) tell(t told) {
-	if t.apart && !t.flush && t.conn != nil {
-		t.flush = t.conn.TakeHeld()
-	}
 	switch {
 	case t.flush && t.soon:
 		t.conn.FlushSoon()
 	case t.flush:
 		t.conn.Flush(x.session.crowd())
+	case t.apart && t.conn != nil:
+		t.conn.WriteHeld()
 	}
 	if t.err != nil {
 		t.conn.Fail(t.err)

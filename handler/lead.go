@@ -154,6 +154,7 @@ func (c *Conn[T]) lead() *command[T] {
 func (c *Conn[T]) handOver(x *command[T]) (leads bool) {
 	c.runs = nil // x sees to its deadline itself
 	if !c.conn.Unread() {
+		c.write() // for who leads now may have to wait for a processor
 		c.follow()
 		return false
 	}

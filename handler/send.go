@@ -268,14 +268,13 @@ func (x *command[T]) send(seq base.Seq, last bool) (left bool, err error) {
 	}
 	apart := !x.led()
 	x.mu.Unlock()
-	if apart && !flush && err == nil {
-		flush = conn.TakeHeld()
-	}
 	switch {
 	case flush && !last:
 		conn.FlushSoon() // more results are likely to follow
 	case flush:
 		x.flush(conn, seq)
+	case apart && err == nil:
+		conn.WriteHeld()
 	}
 	if left {
 		return true, nil

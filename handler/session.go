@@ -194,6 +194,7 @@ func (s *Session[T]) finish(x *command[T]) {
 	var t told
 	if !x.hasEnded() {
 		t = x.endLocked(noResult(), false)
+		t.apart = !x.led()
 	}
 	x.ctx.cancel(context.Canceled, errReturned)
 	if cap(x.ctx.metadata) > keepMetadata { // the record may stay, and its memory was given back

@@ -86,8 +86,8 @@ func (w *watchdog) tick() {
 	passAll(long)
 }
 
-// passAll ends turns that take too long. It waits for the lock of a command, as only its own
-// connection should: so the caller holds none.
+// passAll ends turns that take too long. That may wait for the lock of a command, and the caller
+// holds none meanwhile.
 func passAll(long []turn) {
 	for _, t := range long {
 		t.pass()

@@ -209,15 +209,15 @@ func (c *Conn) mustFlush() bool {
 	return true
 }
 
-// TakeHeld returns true where something is held back, and nobody flushes: the caller must call Flush
-// then, as after Append.
-func (c *Conn) TakeHeld() (flush bool) {
+// WriteHeld flushes what is held back, if nobody flushes.
+func (c *Conn) WriteHeld() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if flush = c.held && !c.flushing && c.err == nil && len(c.out)+len(c.large) > 0; flush {
-		c.flushing = true
+	flush := c.held && !c.flushing && len(c.out)+len(c.large) > 0
+	c.flushing = c.flushing || flush
+	c.mu.Unlock()
+	if flush {
+		c.Flush(false)
 	}
-	return flush
 }
 
 // Release flushes what was held back, if anything was. It is called by the

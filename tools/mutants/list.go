@@ -273,8 +273,8 @@ var mutants = []mutant{
 	},
 	{
 		"answers of a command that has a goroutine wait until all is read", "handler/send.go",
-		`	if apart && !flush && err == nil {`,
-		`	if apart && !flush && err != nil {`,
+		`	case apart && err == nil:`,
+		`	case apart && err != nil:`,
 	},
 	{
 		"where a read takes long, all counts as read", "transport/read.go",
