@@ -35,6 +35,17 @@ func (p *peer) atOnce(want ...string) {
 	p.compare(got, want)
 }
 
+// hasHeard checks that something has come by now, whatever else has.
+func (p *peer) hasHeard(want string) {
+	p.t.Helper()
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Contains(p.heard, want) {
+		p.t.Errorf("%q has not come, only %d others", want, len(p.heard))
+	}
+}
+
 // Whatever commands do, one that has come with them is held up by less than 2 ms.
 func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
 	sleep := func(d time.Duration) func(c call) error {
@@ -92,12 +103,7 @@ func TestACommandHoldsUpOthersForAMoment(t *testing.T) {
 				}
 				s.write(append(b, frame(wire.KindCommand, 0, many.n, []byte("echo"))...))
 				time.Sleep(time.Duration(many.n+1)*many.reading + 2*time.Millisecond - 1)
-				synctest.Wait()
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				if got := slices.Contains(s.heard, fmt.Sprintf("%d: echo.", many.n)); !got {
-					t.Errorf("after 2 ms the last command has not been answered, only %d others", len(s.heard))
-				}
+				s.hasHeard(fmt.Sprintf("%d: echo.", many.n))
 			})
 		})
 	}
@@ -135,12 +141,7 @@ func TestAnAnswerIsHeldBackForAMoment(t *testing.T) {
 				}
 				s.write(b)
 				time.Sleep(n*(others.reading+min(others.running, 2*us)) + 2*time.Millisecond - 1)
-				synctest.Wait()
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				if !slices.Contains(s.heard, fmt.Sprintf("%d: echo.", n)) {
-					t.Errorf("after 2 ms the echo's answer has not come, only those of %d others", len(s.heard))
-				}
+				s.hasHeard(fmt.Sprintf("%d: echo.", n))
 			})
 		})
 	}
@@ -164,12 +165,7 @@ func TestACommandIsNotHeldUpWhereReadsTakeLong(t *testing.T) {
 		b = append(b, frame(wire.KindCommand, 0, n, []byte("echo"))...)
 		go s.write(b)
 		time.Sleep(time.Duration(2+len(b)>>14)*25*us + 2*time.Millisecond)
-		synctest.Wait()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !slices.Contains(s.heard, fmt.Sprintf("%d: echo.", n)) {
-			t.Errorf("after 2 ms the echo has not been answered, only %d others", len(s.heard))
-		}
+		s.hasHeard(fmt.Sprintf("%d: echo.", n))
 	})
 }
 
@@ -497,12 +493,7 @@ func TestWhatATurnTakesCounts(t *testing.T) {
 				}
 				go s.write(append(b, frame(wire.KindCommand, 0, n, []byte("echo"))...))
 				time.Sleep(2*time.Millisecond - 1)
-				synctest.Wait()
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				if !slices.Contains(s.heard, fmt.Sprintf("%d: echo.", n)) {
-					t.Errorf("after 2 ms the last command has not been answered, only %d others", len(s.heard))
-				}
+				s.hasHeard(fmt.Sprintf("%d: echo.", n))
 			})
 		})
 	}
