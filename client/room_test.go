@@ -109,7 +109,7 @@ func TestInputsWaitForRoom(t *testing.T) {
 
 // Many callers at once make no more slots than they need, but for a few; nor does a link have more.
 func TestSlotsThatManyMakeAtOnce(t *testing.T) {
-	const callers, atOnce, few = 20_000, 20, 16
+	const callers, atOnce, few = 20_000, 100, 16
 	has, made := client.SlotsFor(callers, atOnce)
 	if has < callers || has >= callers+few {
 		t.Errorf("for %d callers there are %d slots", callers, has)

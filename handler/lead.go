@@ -60,7 +60,7 @@ type role struct {
 	clock   int64 // the last time that is known
 	yielded int64 // when other goroutines were last let run
 	wrote   int64 // when what was held back was last written, or before
-	ahead   int   // commands that were handed over since, by letRun
+	ahead   int   // commands that were handed over since letRun
 	spent   spending
 }
 
@@ -154,7 +154,7 @@ func (c *Conn[T]) lead() *command[T] {
 func (c *Conn[T]) handOver(x *command[T]) (leads bool) {
 	c.runs = nil // x sees to its deadline itself
 	if !c.conn.Unread() {
-		c.write() // for who leads now may have to wait for a processor
+		c.conn.WriteHeld() // for who leads now may have to wait for a processor
 		c.follow()
 		return false
 	}
@@ -169,7 +169,7 @@ func (c *Conn[T]) handOver(x *command[T]) (leads bool) {
 
 // letRun lets those run to whom commands were handed over. Meanwhile they write what they send.
 func (c *Conn[T]) letRun() {
-	c.write()
+	c.conn.WriteHeld()
 	runtime.Gosched()
 	c.ahead = 0
 }
@@ -193,7 +193,7 @@ func (c *Conn[T]) over(t turn, before time.Duration, cmd base.Cmd[T]) (leads boo
 // runtime would interrupt the leader in one of them, and that would seem to take long.
 func (c *Conn[T]) yield() {
 	if c.clock-c.yielded > int64(yieldEvery) {
-		c.write()
+		c.conn.WriteHeld()
 		runtime.Gosched()
 		c.clock = max(c.clock, c.now())
 		c.yielded = c.clock
@@ -204,15 +204,10 @@ func (c *Conn[T]) yield() {
 func (c *Conn[T]) writeInTime() {
 	c.wrote = c.handler.watchdog.since(c.conn.At()) // for then nothing was held back
 	if c.clock-c.wrote > int64(mostHeld) {
-		c.write()
+		c.conn.WriteHeld()
+		c.clock = max(c.clock, c.now())
+		c.wrote = c.clock
 	}
-}
-
-func (c *Conn[T]) write() {
-	c.conn.Hurry()
-	c.conn.Release()
-	c.clock = max(c.clock, c.now())
-	c.wrote = c.clock
 }
 
 // takeTurn returns the turn by which the leader itself runs the command in m; the zero turn, if

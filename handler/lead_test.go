@@ -265,16 +265,9 @@ func TestOneGoroutineReadsWhatComesTogether(t *testing.T) {
 			return cmd{"", func(c call) error { time.Sleep(5 * time.Millisecond); return c.last("slept") }}, nil
 		}
 	}, func(t *testing.T, s *setup) {
-		s.command(0, "slow") // from now on its type is
-		time.Sleep(time.Second)
-		s.take()
+		s.beSlow()
 		clear(readers)
-		var b []byte
-		for slot := range n {
-			b = append(b, frame(wire.KindCommand, 0, slot, []byte("x"))...)
-		}
-		s.write(b)
-		time.Sleep(time.Second)
+		s.together(n)
 		s.take()
 		if most := slices.Max(slices.Collect(maps.Values(readers))); most < n/2 { // what fits into the small buffer comes first
 			t.Errorf("of %d commands one goroutine read %d at most, there were %d", n, most, len(readers))
@@ -305,23 +298,33 @@ func TestWhatWasHandedOverBegins(t *testing.T) {
 			}}, nil
 		}
 	}, func(t *testing.T, s *setup) {
-		for range 3 { // from now on their type is slow, and the leader has spent nothing
-			s.command(0, "slow")
-			time.Sleep(time.Second)
-		}
-		s.take()
-		var b []byte
-		for slot := range n {
-			b = append(b, frame(wire.KindCommand, 0, slot, []byte("x"))...)
-		}
-		s.write(b)
-		time.Sleep(time.Second)
+		s.beSlow()
+		s.together(n)
 		mu.Lock()
 		defer mu.Unlock()
 		if began != n+3 || most > 400 {
 			t.Errorf("of %d commands %d began, and at times %d had been read that had not", n+3, began, most)
 		}
 	})
+}
+
+// beSlow has commands take long; from now on their type is slow, and the leader has spent nothing.
+func (s *setup) beSlow() {
+	for range 3 {
+		s.command(0, "slow")
+		time.Sleep(time.Second)
+	}
+	s.take()
+}
+
+// together sends n commands at once, and waits.
+func (s *setup) together(n int) {
+	var b []byte
+	for slot := range n {
+		b = append(b, frame(wire.KindCommand, 0, slot, []byte("x"))...)
+	}
+	s.write(b)
+	time.Sleep(time.Second)
 }
 
 // countingReader counts what each goroutine has read. One at a time does.
