@@ -35,10 +35,10 @@ func Armed[T any](c *Client[T]) (stop func() int) {
 }
 
 // SlotsFor returns how many slots a link has once so many callers have one each, of whom many
-// at a time find none that is free, and make some; and how many were made.
-func SlotsFor(callers, atATime int) (has, made int) {
+// at a time find none that is free, and make some; how many were made, and how many of these are kept.
+func SlotsFor(callers, atATime, limit int) (has, made, kept int) {
 	l := newLink(new(Client[struct{}]))
-	l.limit = 100 * callers
+	l.limit = limit
 	for range callers / atATime {
 		var all [][]slot[struct{}]
 		for range atATime {
@@ -53,7 +53,10 @@ func SlotsFor(callers, atATime int) (has, made int) {
 			l.tryAdd(slots)
 		}
 	}
-	return len(*l.table.Load()), made
+	for _, slots := range l.unused {
+		kept += len(slots)
+	}
+	return len(*l.table.Load()), made, kept
 }
 
 // LateOwner has the owner of a command wait while callers may read; came tells whether its

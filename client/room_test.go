@@ -110,11 +110,16 @@ func TestInputsWaitForRoom(t *testing.T) {
 // Many callers at once make no more slots than they need, but for a few; nor does a link have more.
 func TestSlotsThatManyMakeAtOnce(t *testing.T) {
 	const callers, atOnce, few = 20_000, 100, 16
-	has, made := client.SlotsFor(callers, atOnce)
+	has, made, _ := client.SlotsFor(callers, atOnce, 2*callers)
 	if has < callers || has >= callers+few {
 		t.Errorf("for %d callers there are %d slots", callers, has)
 	}
 	if made > callers+few*atOnce {
 		t.Errorf("for %d callers %d slots were made", callers, made)
+	}
+	for limit := 300; limit < 400; limit++ { // near it some make slots that will never be of use
+		if has, _, kept := client.SlotsFor(400, atOnce, limit); has != limit || kept != 0 {
+			t.Errorf("of %d slots at most there are %d, and %d are kept for nothing", limit, has, kept)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -137,4 +138,28 @@ func TestWhatStallsDoesNotCount(t *testing.T) {
 			t.Errorf("after a turn of %v it is too much: %v", took, got)
 		}
 	}
+}
+
+// The watchdog holds no lock while another goroutine is made to lead: that may wait for a command's.
+func TestTheWatchdogWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatchdog()
+		defer w.stop()
+		release := make(chan struct{})
+		r := &role{now: w.now, follow: func() { <-release }}
+		r.busy.Store(1)
+		w.watch(r, 1)
+		time.Sleep(lookEvery)
+		synctest.Wait()
+		if r.busy.Load() != 0 {
+			t.Error("the turn goes on")
+		}
+		if !w.mu.TryLock() {
+			t.Error("the lock is held")
+		} else {
+			w.mu.Unlock()
+		}
+		close(release)
+		synctest.Wait()
+	})
 }
