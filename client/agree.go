@@ -58,7 +58,7 @@ func (l *link[T]) ask(ctx context.Context, conn *transport.Conn, question base.C
 	if err != nil {
 		return nil, err
 	}
-	for came := false; !came; came, _ = s.hasCome() {
+	for !s.hasCome() {
 		if err := l.receive(conn); err != nil {
 			return nil, err
 		}

@@ -112,8 +112,8 @@ func (k *call[T]) ends(err error) error {
 
 // result waits for the command's one result, and leaves the slot.
 func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
-	over := false
-	if !s.readOwn(ctx) {
+	came, over := s.readOwn(ctx)
+	if !came {
 		over = s.pause(ctx) // whatever has come is signaled
 	}
 	mine, ended, failure := s.wait(ctx, over)

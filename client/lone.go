@@ -103,7 +103,7 @@ func (l *link[T]) takeBack(s *slot[T]) bool {
 		return false
 	}
 	if s != nil {
-		if came, _ := s.hasCome(); came { // the role was lent because of that: its owner is a little late
+		if s.hasCome() { // the role was lent because of that: its owner is a little late
 			return false
 		}
 	}
@@ -119,18 +119,19 @@ func (l *link[T]) beRead(s *slot[T]) {
 	}
 }
 
-// readOwn has the slot's owner read until something has come for it, or its ctx or time
-// has ended. It returns true if something has come, and does nothing where others read.
-func (s *slot[T]) readOwn(ctx context.Context) (came bool) {
+// readOwn has the slot's owner read until something has come for it, which is signaled, or its
+// ctx or time has ended. It returns whether something has come, and if so, whether it knows that
+// nothing more will. It does nothing where others read.
+func (s *slot[T]) readOwn(ctx context.Context) (came, over bool) {
 	l := s.link
 	r := &l.reading
 	if r.by.Load() == byLink {
-		return false
+		return false, false
 	}
 	r.mu.Lock()
 	if r.by.Load() != byNobody {
 		r.mu.Unlock()
-		return false
+		return false, false
 	}
 	r.by.Store(byCaller)
 	r.slot = s
@@ -139,20 +140,21 @@ func (s *slot[T]) readOwn(ctx context.Context) (came bool) {
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, s.kick)()
 	}
-	conn, ended := l.conn.Load(), false
-	defer func() { s.stopReading(conn, ended) }() // also if the user's Logger panics
-	came, ended = s.hasCome()
-	for !came && conn.Await() {
+	conn := l.conn.Load()
+	defer func() { s.stopReading(conn, over) }() // also if the user's Logger panics
+	for len(s.ready) == 0 && conn.Await() {
 		if err := l.receive(conn); err != nil {
 			break // the link's goroutine finds the connection ended
 		}
-		came, ended = s.hasCome()
 	}
-	return came
+	if came = len(s.ready) > 0; came {
+		over = <-s.ready
+	}
+	return came, over
 }
 
 // stopReading is the end of readOwn.
-func (s *slot[T]) stopReading(conn *transport.Conn, ended bool) {
+func (s *slot[T]) stopReading(conn *transport.Conn, over bool) {
 	l := s.link
 	r := &l.reading
 	r.mu.Lock()
@@ -164,7 +166,7 @@ func (s *slot[T]) stopReading(conn *transport.Conn, ended bool) {
 	r.slot = nil
 	// Set first: who opens a command from now on reads itself, who did before counts.
 	r.by.Store(byNobody)
-	if !ended || conn.Unread() || l.openSlots() > 1 || conn.Err() != nil {
+	if !over || conn.Unread() || l.openSlots() > 1 || conn.Ended() {
 		r.by.Store(byLink)
 		r.wake <- struct{}{}
 	}
@@ -181,10 +183,9 @@ func (s *slot[T]) kick() {
 	}
 }
 
-// hasCome tells whether there is something for the slot's owner, and whether nothing more
-// comes.
-func (s *slot[T]) hasCome() (came, ended bool) {
+// hasCome tells whether there is something for the slot's owner.
+func (s *slot[T]) hasCome() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ended || s.expired || len(s.in.items) > 0, s.ended
+	return s.ended || s.expired || len(s.in.items) > 0
 }

@@ -173,6 +173,16 @@ func (c *Conn) SinceCommand() time.Duration {
 // Done is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
+// Ended tells whether the connection has ended. It costs next to nothing.
+func (c *Conn) Ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Err returns why the connection ended; nil while it has not.
 func (c *Conn) Err() error {
 	c.mu.Lock()
@@ -250,8 +260,7 @@ func (c *Conn) Settle(within time.Duration) bool {
 	c.mu.Lock()
 	if !c.flushing {
 		c.flushing = true
-		c.mu.Unlock()
-		c.Flush(false)
+		c.flushLocked(true)
 		c.mu.Lock()
 	}
 	idle := c.whenIdle()

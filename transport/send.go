@@ -212,12 +212,12 @@ func (c *Conn) mustFlush() bool {
 // WriteHeld flushes what is held back, if nobody flushes.
 func (c *Conn) WriteHeld() {
 	c.mu.Lock()
-	flush := c.held && !c.flushing && len(c.out)+len(c.large) > 0
-	c.flushing = c.flushing || flush
-	c.mu.Unlock()
-	if flush {
-		c.Flush(false)
+	if !c.held || c.flushing || len(c.out)+len(c.large) == 0 {
+		c.mu.Unlock()
+		return
 	}
+	c.flushing = true
+	c.flushLocked(true)
 }
 
 // Release flushes what was held back, if anything was. It is called by the
@@ -232,11 +232,11 @@ func (c *Conn) Release() {
 	c.yields, c.hurried = false, false
 	c.mu.Lock()
 	c.held = false
-	flush := (len(c.out) > 0 || len(c.large) > 0) && c.mustFlush()
-	c.mu.Unlock()
-	if flush {
-		c.Flush(false)
+	if len(c.out)+len(c.large) > 0 && c.mustFlush() {
+		c.flushLocked(true)
+		return
 	}
+	c.mu.Unlock()
 }
 
 // FlushSoon is Flush in a goroutine of its own: for who goes on to append, as who sends
@@ -251,14 +251,19 @@ func (c *Conn) Flush(crowd bool) {
 	if crowd {
 		runtime.Gosched()
 	}
+	c.mu.Lock()
+	c.flushLocked(!crowd)
+}
+
+// flushLocked is Flush for a caller that holds mu, and no longer does afterwards. lone says
+// that a message which is alone is likely to stay so.
+func (c *Conn) flushLocked(lone bool) {
 	for range flushRounds {
-		c.mu.Lock()
 		if c.err != nil || len(c.out) == 0 && len(c.large) == 0 {
 			c.endFlush()
 			return
 		}
-		if len(c.large) > 0 || c.instant == nil || !c.instant.takes(len(c.out), !crowd && c.messages == 1) {
-			c.mu.Unlock()
+		if len(c.large) > 0 || c.instant == nil || !c.instant.takes(len(c.out), lone && c.messages == 1) {
 			break
 		}
 		b := c.takeOut()
@@ -273,11 +278,10 @@ func (c *Conn) Flush(crowd bool) {
 		}
 		if n < len(b) {
 			c.rest = append(c.rest[:0], b[n:]...)
-			c.mu.Unlock()
 			break
 		}
-		c.mu.Unlock()
 	}
+	c.mu.Unlock()
 	go c.drainFunc()
 }
 

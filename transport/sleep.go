@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,35 +14,37 @@ import (
 type sleep struct {
 	may bool // the net.Conn is one whose Read ends with its deadline, and goes on after it
 
-	mu     sync.Mutex // protects what follows
-	asleep bool
-	woken  bool // by Wake, and the read deadline is to be cleared
+	state atomic.Int32 // changed to woken under mu, and the read deadline with it
+	mu    sync.Mutex
 }
+
+// The states of a sleep.
+const (
+	awake int32 = iota
+	asleep
+	woken // by Wake: the read deadline is to be cleared
+)
 
 // Sleep waits until something has come, or the connection has ended: Read finds out which. It
 // returns true if Wake was called meanwhile, and nothing has come. It is for the goroutine
 // that reads.
-func (c *Conn) Sleep() (woken bool) {
+func (c *Conn) Sleep() (called bool) {
 	s := &c.sleep
 	if !s.may || c.crowded.Load() || c.in.Buffered() > 0 {
 		return false
 	}
 	c.fitBuffer()
-	s.mu.Lock()
-	s.asleep = true
-	s.mu.Unlock()
+	s.state.Store(asleep)
 	_, err := c.in.Peek(1)
 	late := errors.Is(err, os.ErrDeadlineExceeded)
 	if err != nil && !late {
 		c.Fail(err) // a socket says it only once
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.asleep = false
-	if !s.woken {
+	if s.state.Swap(awake) != woken {
 		return false
 	}
-	s.woken = false
+	s.mu.Lock() // whoever has called Wake has set it
+	defer s.mu.Unlock()
 	c.nc.SetReadDeadline(time.Time{})
 	return late
 }
@@ -52,8 +55,8 @@ func (c *Conn) Wake() {
 	s := &c.sleep
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.asleep && !s.woken {
-		s.woken = c.nc.SetReadDeadline(time.Unix(1, 0)) == nil
+	if s.state.CompareAndSwap(asleep, woken) {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
