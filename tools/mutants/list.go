@@ -298,8 +298,20 @@ var mutants = []mutant{
 	},
 	{
 		"a lone caller leaves what is for others unread", "client/lone.go",
-		`	if !ended || conn.Unread() || l.openSlots() > 1 || conn.Err() != nil {`,
-		`	if !ended || conn.Err() != nil {`,
+		`	if !over || conn.Unread() || l.openSlots() > 1 || conn.Ended() {`,
+		`	if !over || conn.Ended() {`,
+	},
+	{
+		"a lone caller takes its first result for the last", "client/lone.go",
+		`		over = <-s.ready`,
+		`		<-s.ready
+		over = true`,
+	},
+	{
+		"the read deadline by which a leader was woken stays", "transport/sleep.go",
+		`	c.nc.SetReadDeadline(time.Time{})
+	return late`,
+		`	return late`,
 	},
 	{
 		"the memory of a body is used again while it is decoded", "client/take.go",
