@@ -112,9 +112,9 @@ func (k *call[T]) ends(err error) error {
 
 // result waits for the command's one result, and leaves the slot.
 func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
-	came, over := s.readOwn(ctx)
-	if !came {
-		over = s.pause(ctx) // whatever has come is signaled
+	signaled, over := s.readOwn(ctx)
+	if !signaled {
+		over = s.pause(ctx)
 	}
 	mine, ended, failure := s.wait(ctx, over)
 	if !mine {

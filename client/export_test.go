@@ -1,5 +1,13 @@
 package client
 
+import (
+	"context"
+	"net"
+	"sync/atomic"
+
+	"github.com/cmdstream/cmdstream/transport"
+)
+
 // HeldBytes returns how many bytes of results c holds, as Conf.MaxBytes counts them.
 func HeldBytes[T any](c *Client[T]) int { return int(c.memory.used.Load()) }
 
@@ -70,4 +78,40 @@ func LateOwner(came bool) bool {
 	s.seq.Store(1)
 	l.beRead(s)
 	return l.reading.by.Load() == byNobody
+}
+
+// Lends tells whether the link's goroutine lends the reading after the last message on a slot: by now
+// its command has ended or not, or is not sent yet, where seq is 0; or the slot is released. Another
+// slot is taken beside it, or not.
+func Lends(seq int64, ended, released, another bool) bool {
+	l := newLink(new(Client[struct{}]))
+	l.limit = 2
+	s, _, _ := l.tryAdd(l.makeSlots())
+	s.seq.Store(seq)
+	s.ended = ended
+	if another {
+		l.tryAdd(l.makeSlots())
+	}
+	if released {
+		l.release(s)
+	}
+	lends := l.tryLend()
+	if lends != (l.reading.by.Load() == byNobody) {
+		panic("it says one thing and does another")
+	}
+	return lends
+}
+
+// LateReader has the owner of a command read for itself, to whom it was said already that the
+// command is over.
+func LateReader(nc net.Conn) (signaled, over bool) {
+	l := newLink(new(Client[struct{}]))
+	l.conn.Store(transport.NewConn(nc, transport.Framed(transport.Options{}), new(atomic.Int64), 0))
+	l.reading.by.Store(byNobody)
+	s := new(slot[struct{}])
+	s.init(l)
+	s.seq.Store(1)
+	s.ended = true
+	s.signal()
+	return s.readOwn(context.Background())
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,20 +36,13 @@ const (
 	loneFor   = 5 * time.Millisecond // without a call, or from one to the next
 )
 
-// lend lets callers read conn until the role comes back. It returns at once if a command
-// is open; that of the last message has ended, but its slot may not be free yet. It is
-// called by the link's goroutine.
+// lend lets callers read conn until the role comes back, or returns at once if they must not. It
+// is called by the link's goroutine.
 func (l *link[T]) lend(conn *transport.Conn) {
-	r := &l.reading
-	r.mu.Lock()
-	r.calls = 0
-	r.by.Store(byNobody) // from now on whoever opens a command sees it
-	if n := l.openSlots(); n > 1 || n == 1 && !l.isOver(l.message.Slot) {
-		r.by.Store(byLink)
-		r.mu.Unlock()
+	if !l.tryLend() {
 		return
 	}
-	r.mu.Unlock()
+	r := &l.reading
 	timer := time.NewTimer(loneFor)
 	defer timer.Stop()
 	for {
@@ -77,14 +71,35 @@ func (l *link[T]) lend(conn *transport.Conn) {
 	}
 }
 
-// isOver tells whether a slot is taken by a command that has ended, or is not sent yet: who
-// sends it sees who reads.
+// tryLend lets callers read, unless a command may be open whose sender has seen that the link's
+// goroutine reads.
+func (l *link[T]) tryLend() bool {
+	r := &l.reading
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = 0
+	r.by.Store(byNobody) // from now on whoever opens a command sees it
+	if !l.isOver(l.message.Slot) {
+		r.by.Store(byLink)
+		return false
+	}
+	return true
+}
+
+// isOver tells whether no slot is taken, or only that of an index, by a command that has ended, or
+// is not sent yet: who sends it sees who reads.
 func (l *link[T]) isOver(index int) bool {
 	table := *l.table.Load()
 	if index < 0 || index >= len(table) {
 		return false // the server has made it up
 	}
 	s := table[index]
+	l.mu.Lock()
+	open, free := l.open, slices.Contains(l.free, s)
+	l.mu.Unlock()
+	if open != 1 || free {
+		return open == 0
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seq.Load() == 0 || s.ended
@@ -119,10 +134,10 @@ func (l *link[T]) beRead(s *slot[T]) {
 	}
 }
 
-// readOwn has the slot's owner read until something has come for it, which is signaled, or its
-// ctx or time has ended. It returns whether something has come, and if so, whether it knows that
-// nothing more will. It does nothing where others read.
-func (s *slot[T]) readOwn(ctx context.Context) (came, over bool) {
+// readOwn has the slot's owner read until it is signaled: something has come for it, or its time is
+// over. It returns whether it was, and if so, whether nothing more will come. It was not where
+// others read, where its ctx or the connection has ended, and where what comes is long.
+func (s *slot[T]) readOwn(ctx context.Context) (signaled, over bool) {
 	l := s.link
 	r := &l.reading
 	if r.by.Load() == byLink {
@@ -147,10 +162,10 @@ func (s *slot[T]) readOwn(ctx context.Context) (came, over bool) {
 			break // the link's goroutine finds the connection ended
 		}
 	}
-	if came = len(s.ready) > 0; came {
+	if signaled = len(s.ready) > 0; signaled {
 		over = <-s.ready
 	}
-	return came, over
+	return signaled, over
 }
 
 // stopReading is the end of readOwn.

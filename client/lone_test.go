@@ -229,6 +229,58 @@ func TestALateOwnerLeavesTheReadingLent(t *testing.T) {
 	}
 }
 
+// An owner that is so late finds what was said to it, and waits for nothing more.
+func TestALateOwnerReadsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		nc, far := memnet.Pipe()
+		defer far.Close()
+		if signaled, over := client.LateReader(nc); !signaled || !over {
+			t.Errorf("signaled %v, over %v", signaled, over)
+		}
+	})
+}
+
+// The reading is lent only while no command may be open whose sender has seen that the link's
+// goroutine reads.
+func TestWhenTheReadingIsLent(t *testing.T) {
+	const ended, released, another = true, true, true
+	for _, test := range []struct {
+		name                     string
+		seq                      int64
+		ended, released, another bool
+		want                     bool
+	}{
+		{"the answer is not taken yet", 1, ended, false, false, true},
+		{"the slot is free", 1, ended, released, false, true},
+		{"the slot is taken again, for what is not sent yet", 0, false, false, false, true},
+		{"the next command is open", 2, false, false, false, false},
+		{"another is open beside", 1, ended, false, another, false},
+		{"another was opened, and then the slot became free", 1, ended, released, another, false},
+	} {
+		if got := client.Lends(test.seq, test.ended, test.released, test.another); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+// A lone caller that reads the first of several results gives its command up.
+func TestALoneCallerGetsSeveralResults(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{})
+		done := start(t.Context(), c, command{})
+		slot := p.expect(kindCommand).Slot
+		p.item(slot, 1)
+		want(t, (<-done).err, base.Unknown, base.ErrSeveralResults)
+		p.expect(kindCancel)
+		p.fail(slot, wireFailure(base.Unknown, base.ErrCanceled))
+		synctest.Wait()
+		alone(t, c, p)
+		if !client.ReadByCallers(c) {
+			t.Error("the link's goroutine reads")
+		}
+	})
+}
+
 // After a lone caller has given up, others go on, and one may be alone again.
 func TestALoneCallerGivesUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// The drain writes what Flush left: what the socket would not take at once, and all that goes by
+// The drain writes what a flush has left: what the socket would not take at once, and all that goes by
 // reference. It waits for the peer, within the write timeout.
 
 // writeAtOnce is how much is written within one write timeout, in bytes.
 const writeAtOnce = 128 << 10
 
-// drain writes what Flush left, waiting for the peer. It is a goroutine of its own,
-// started by Flush and ended by an empty buffer or the connection's end.
+// drain writes what a flush has left, waiting for the peer. It is a goroutine of its own,
+// started by who flushes, and ended by an empty buffer or the connection's end.
 func (c *Conn) drain() {
 	if _, raw := c.instant.(*rawWriter); !raw {
 		runtime.Gosched() // as in Flush: those who are about to append, do

@@ -255,8 +255,8 @@ func (c *Conn) Flush(crowd bool) {
 	c.flushLocked(!crowd)
 }
 
-// flushLocked is Flush for a caller that holds mu, and no longer does afterwards. lone says
-// that a message which is alone is likely to stay so.
+// flushLocked is Flush for a caller that holds mu, and no longer does afterwards; flushing is set
+// already, by mustFlush or the caller. lone says that a message which is alone is likely to stay so.
 func (c *Conn) flushLocked(lone bool) {
 	for range flushRounds {
 		if c.err != nil || len(c.out) == 0 && len(c.large) == 0 {

@@ -28,7 +28,7 @@ const (
 // Sleep waits until something has come, or the connection has ended: Read finds out which. It
 // returns true if Wake was called meanwhile, and nothing has come. It is for the goroutine
 // that reads.
-func (c *Conn) Sleep() (called bool) {
+func (c *Conn) Sleep() (awoken bool) {
 	s := &c.sleep
 	if !s.may || c.crowded.Load() || c.in.Buffered() > 0 {
 		return false

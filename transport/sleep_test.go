@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -81,6 +82,60 @@ func TestASleeperMayBeWokenAtAnyTime(t *testing.T) {
 				t.Error("nobody was woken")
 			}
 		})
+	}
+}
+
+// lateDeadline is a net.Conn that sets a read deadline in the past only some time after something
+// has been read.
+type lateDeadline struct {
+	net.Conn
+	setting chan struct{} // closed when it was told to
+	read    chan struct{} // closed when something was read
+	once    *sync.Once
+}
+
+func (c lateDeadline) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		close(c.setting)
+		<-c.read
+		time.Sleep(20 * time.Millisecond)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c lateDeadline) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.once.Do(func() { close(c.read) })
+	return n, err
+}
+
+// Something comes while a Wake is under way: the deadline that this sets does not outlast the sleep.
+func TestAWakeEndsBeforeTheSleepDoes(t *testing.T) {
+	near, far := memnet.Pipe()
+	c := client(near, 0)
+	late := lateDeadline{far, make(chan struct{}), make(chan struct{}), new(sync.Once)}
+	s := server(late)
+	defer end(c, s)
+	s.sleep.may = true
+	go func() {
+		<-late.setting
+		c.Post(&Message{Kind: Ping})
+	}()
+	go func() {
+		for s.sleep.state.Load() != asleep {
+			time.Sleep(time.Millisecond)
+		}
+		s.Wake()
+	}()
+	if s.Sleep() {
+		t.Error("a message has come, and it was woken all the same")
+	}
+	var m Message
+	for range 2 {
+		if err := s.Read(&m); err != nil || m.Kind != Ping {
+			t.Errorf("got %v, %v", m.Kind, err)
+		}
+		time.AfterFunc(40*time.Millisecond, func() { c.Post(&Message{Kind: Ping}) })
 	}
 }
 

@@ -302,10 +302,27 @@ var mutants = []mutant{
 		`	if !over || conn.Ended() {`,
 	},
 	{
+		"a lone caller does not look whether the connection has ended", "client/lone.go",
+		`l.openSlots() > 1 || conn.Ended()`,
+		`l.openSlots() > 1`,
+	},
+	{
+		"a free slot is taken for the one that is open", "client/lone.go",
+		`	open, free := l.open, slices.Contains(l.free, s)`,
+		`	open, free := l.open, slices.Contains(l.free, nil)`,
+	},
+	{
 		"a lone caller takes its first result for the last", "client/lone.go",
 		`		over = <-s.ready`,
 		`		<-s.ready
 		over = true`,
+	},
+	{
+		"a sleep does not wait for who wakes it", "transport/sleep.go",
+		`	s.mu.Lock() // whoever has called Wake has set it
+	defer s.mu.Unlock()
+`,
+		``,
 	},
 	{
 		"the read deadline by which a leader was woken stays", "transport/sleep.go",
