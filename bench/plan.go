@@ -183,6 +183,8 @@ func (w workload) applies(info systems.Info) bool {
 	switch {
 	case info.NoLarge && w.Large > 0:
 		return false
+	case info.NoTLS && w.TLS:
+		return false
 	case info.Windowed:
 		return w.Kind == pipe || w.Kind == echo && w.Callers > 1 && w.Timeout == 0 && w.Compute == 0
 	case info.OwnConns && info.Kind == systems.Limit:

@@ -147,6 +147,33 @@ func TestJSONAloneIsMeasuredInEachRound(t *testing.T) {
 	}
 }
 
+// sender is a system whose writes nobody counts.
+type sender struct{ systems.System }
+
+func (sender) Info() systems.Info {
+	return systems.Info{Name: "sender", Kind: systems.Peer, SendsMessages: true}
+}
+
+func TestWritesThatAreNotCountedAreNoFigure(t *testing.T) {
+	good, err := systems.ByName("netrpc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plan{
+		systems: []systems.System{sender{}, good}, works: []workload{echoWork("echo-2", 2, 1, small)},
+		modes: []mode{oneProcess}, rounds: 1, bar: &progress{},
+		run: func(systems.System, workload, mode, settings) (sample, error) { return sample{cpu: 9, writes: 0}, nil },
+	}
+	var r results
+	p.execute(&r)
+	if _, ok := r.value("sender", "echo-2", oneProcess, writes); ok {
+		t.Error("writes of a system that sends messages")
+	}
+	if _, ok := r.value("netrpc", "echo-2", oneProcess, writes); !ok {
+		t.Error("no writes of one that does not")
+	}
+}
+
 func TestAServersProcessEnds(t *testing.T) {
 	h, err := serveApart("raw", systems.Conf{})
 	if err != nil {

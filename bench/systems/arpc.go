@@ -30,7 +30,7 @@ func (arpcSystem) Serve(conf Conf) (*Server, error) {
 		return nil, err
 	}
 	s := arpc.NewServer()
-	limit(s.Handler, conf)
+	limitBodies(s.Handler, conf)
 	// The last argument: a handler that waits needs a goroutine of its own; one that does
 	// not is quicker without.
 	s.Handler.Handle(arpcMethod, func(ctx *arpc.Context) {
@@ -41,7 +41,7 @@ func (arpcSystem) Serve(conf Conf) (*Server, error) {
 	return serving(listener.Addr(), func() { s.Serve(listener) }, func() { listener.Close() }), nil
 }
 
-func limit(handler arpc.Handler, conf Conf) {
+func limitBodies(handler arpc.Handler, conf Conf) {
 	if conf.MaxBody > 0 {
 		handler.SetMaxBodyLen(conf.MaxBody)
 	}
@@ -50,7 +50,7 @@ func limit(handler arpc.Handler, conf Conf) {
 func (arpcSystem) Dial(ctx context.Context, addr string, conf Conf) (Conn, error) {
 	quietArpc()
 	handler := arpc.NewHandler()
-	limit(handler, conf)
+	limitBodies(handler, conf)
 	client, err := arpc.NewClient(func() (net.Conn, error) { return dial(ctx, addr, conf) }, handler)
 	if err != nil {
 		return nil, err

@@ -38,6 +38,10 @@ type Info struct {
 	OwnConns bool
 	// NoLarge: a body of tens of mebibytes is beyond what it is made for.
 	NoLarge bool
+	// NoTLS: its connections are plain ones.
+	NoTLS bool
+	// SendsMessages: it writes by sendmsg, which no counter of the kernel's for a process counts.
+	SendsMessages bool
 	// Windowed: it has no callers at all, only windows of requests.
 	Windowed bool
 }
@@ -181,6 +185,7 @@ func All() []System {
 		netRPC{},
 		arpcSystem{},
 		rpcxSystem{},
+		kitexSystem{},
 		natsSystem{},
 		raw{},
 		rawBatch{},

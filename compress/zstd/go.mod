@@ -4,6 +4,6 @@ go 1.26.0
 
 require github.com/cmdstream/cmdstream v0.0.0
 
-require github.com/klauspost/compress v1.20.3
+require github.com/klauspost/compress v1.20.4
 
 replace github.com/cmdstream/cmdstream => ../..

@@ -5,7 +5,7 @@ go 1.26.0
 require github.com/cmdstream/cmdstream v0.0.0
 
 require (
-	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/cdproto v0.160.0
 	github.com/chromedp/chromedp v0.23.0
 )
 

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/cmdstream/cmdstream v0.0.0
 	github.com/cmdstream/cmdstream/otel v0.0.0
-	github.com/prometheus/client_golang v1.24.1
+	github.com/prometheus/client_golang v1.25.0
 	go.opentelemetry.io/otel/exporters/prometheus v0.69.0
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.opentelemetry.io/otel/sdk/metric v1.47.0
