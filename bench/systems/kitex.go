@@ -9,7 +9,6 @@ import (
 	"github.com/cloudwego/gopkg/protocol/thrift"
 	"github.com/cloudwego/kitex/client"
 	"github.com/cloudwego/kitex/pkg/klog"
-	"github.com/cloudwego/kitex/pkg/limit"
 	"github.com/cloudwego/kitex/pkg/serviceinfo"
 	"github.com/cloudwego/kitex/server"
 )
@@ -89,17 +88,12 @@ func (kitexSystem) Serve(conf Conf) (*Server, error) {
 		return nil, err
 	}
 	stop := make(chan error)
-	options := []server.Option{
+	s := server.NewServer(
 		server.WithListener(listener),
-		// The other transports carry one call at a time.
-		server.WithMuxTransport(),
+		server.WithMuxTransport(), // the other transports carry one call at a time
 		server.WithExitSignal(func() <-chan error { return stop }),
 		server.WithExitWaitTime(time.Millisecond),
-	}
-	if conf.MaxConns > 0 {
-		options = append(options, server.WithLimit(&limit.Option{MaxConnections: conf.MaxConns}))
-	}
-	s := server.NewServer(options...)
+	)
 	if err := s.RegisterService(kitexService(), &conf.Job); err != nil {
 		return nil, err
 	}
