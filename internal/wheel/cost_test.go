@@ -1,6 +1,7 @@
 package wheel
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,6 +67,30 @@ func TestStaleWakeIsHarmless(t *testing.T) {
 			t.Errorf("fired %d times, want once", fired)
 		}
 	})
+}
+
+// A client without deadlines has a wheel, too.
+func TestAWheelWithoutTimersIsSmall(t *testing.T) {
+	size := func(start bool) int {
+		const n = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range n {
+			w := New()
+			if start {
+				w.Start(&Timer{Fire: func() {}}, time.Hour)
+			}
+			w.Close()
+		}
+		runtime.ReadMemStats(&after)
+		return int(after.TotalAlloc-before.TotalAlloc) / n
+	}
+	if n := size(false); n > 512 {
+		t.Errorf("it has %d bytes", n)
+	}
+	if n := size(true); n < 10_000 {
+		t.Errorf("one with a timer has %d bytes: this test shows nothing", n)
+	}
 }
 
 func TestNoAllocations(t *testing.T) {

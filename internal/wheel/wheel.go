@@ -48,25 +48,36 @@ type Wheel struct {
 	// and no later than any timer's in the buckets; never: it is not armed.
 	next int64
 
+	// turn is nil until a timer is started: a wheel without any is small.
+	turn *turn
+
+	// due holds the timers whose time has come and that have not been fired.
+	due list
+}
+
+// turn is the buckets of a wheel.
+type turn struct {
 	// earliest holds for each bucket a tick no later than any of its timers';
 	// never if it is empty. It may be too early once a timer was stopped, which
 	// costs a look at that bucket and is mended by it. It is apart from the
 	// lists because every wake reads all of it.
 	earliest [buckets]int64
 	lists    [buckets]list
+}
 
-	// due holds the timers whose time has come and that have not been fired.
-	due list
+func newTurn() *turn {
+	r := new(turn)
+	for i := range r.lists {
+		r.earliest[i] = never
+		r.lists[i].init()
+	}
+	return r
 }
 
 // New returns an empty wheel. It has no goroutine; one runs while timers are
 // being fired.
 func New() *Wheel {
 	w := &Wheel{start: time.Now(), next: never}
-	for i := range w.lists {
-		w.earliest[i] = never
-		w.lists[i].init()
-	}
 	w.due.init()
 	w.timer = time.AfterFunc(longestSleep, w.wake)
 	w.timer.Stop()
@@ -82,11 +93,14 @@ func New() *Wheel {
 func (w *Wheel) Start(t *Timer, d time.Duration) {
 	w.mu.Lock()
 	w.remove(t)
+	if w.turn == nil {
+		w.turn = newTurn()
+	}
 	now := time.Since(w.start)
 	t.tick = tickAfter(now, d)
 	bucket := t.tick % buckets
-	w.lists[bucket].push(t)
-	w.earliest[bucket] = min(w.earliest[bucket], t.tick)
+	w.turn.lists[bucket].push(t)
+	w.turn.earliest[bucket] = min(w.turn.earliest[bucket], t.tick)
 	if t.tick < w.next {
 		w.next = t.tick
 		w.arm(now)
@@ -122,8 +136,8 @@ func (w *Wheel) remove(t *Timer) bool {
 	}
 	t.unlink()
 	// t may come from the due list, but what follows holds for any bucket.
-	if bucket := t.tick % buckets; w.lists[bucket].empty() {
-		w.earliest[bucket] = never
+	if bucket := t.tick % buckets; w.turn.lists[bucket].empty() {
+		w.turn.earliest[bucket] = never
 	}
 	return true
 }
@@ -170,12 +184,15 @@ func (w *Wheel) collect(now int64) {
 	// (unless we are late by more than a turn of the wheel).
 	first := w.next % buckets
 	w.next = never
+	if w.turn == nil {
+		return
+	}
 	for i := range int64(buckets) {
 		bucket := (first + i) % buckets
-		if w.earliest[bucket] <= now {
-			w.earliest[bucket] = w.lists[bucket].moveDue(now, &w.due)
+		if w.turn.earliest[bucket] <= now {
+			w.turn.earliest[bucket] = w.turn.lists[bucket].moveDue(now, &w.due)
 		}
-		w.next = min(w.next, w.earliest[bucket])
+		w.next = min(w.next, w.turn.earliest[bucket])
 	}
 }
 
