@@ -41,6 +41,9 @@ func (c *Client[T]) send(ctx context.Context, k *call[T]) (*slot[T], base.Seq, e
 			switch {
 			case failure == nil:
 				k.over()
+				if k.owner == channel || k.inputs != nil {
+					l.beRead(nil) // its sender goes on, and does not read
+				}
 				return s, seq, nil
 			case c.triesNext(l, conn, failure):
 				continue
@@ -240,8 +243,11 @@ func (s *slot[T]) begin() base.Seq {
 	s.mu.Lock()
 	s.sent = true
 	s.settled()
-	if s.ended || s.expired || len(s.in.items) > 0 {
+	switch {
+	case s.ended || s.expired || len(s.in.items) > 0:
 		s.signal()
+	case s.owner == channel && s.results == nil:
+		s.owner = nobody // it was forgotten meanwhile
 	}
 	seq := base.Seq(s.seq.Load())
 	s.mu.Unlock()

@@ -188,6 +188,7 @@ func (c *Client[T]) open(ctx context.Context, nc net.Conn) (*link[T], error) {
 		}
 		err = conn.Fail(err)
 		conn.Join()
+		l.arriving.end()
 		return nil, err
 	}
 	return l, nil
@@ -256,12 +257,12 @@ func (c *Client[T]) delegateConf(l *link[T]) delegate.ClientConf {
 // result, or its error, yet to be handed out. It takes time in proportion to the
 // number of slots.
 func (c *Client[T]) Has(seq base.Seq) bool {
-	s := c.find(seq)
-	if s == nil {
-		return false
-	}
-	defer s.mu.Unlock()
-	return s.owner != nobody && !s.final
+	open, forgotten := false, false
+	c.each(seq, func(s *slot[T]) {
+		open = open || !s.final
+		forgotten = forgotten || s.owner == nobody || s.owner == channel && s.results == nil
+	})
+	return open && !forgotten
 }
 
 // Forget makes the client wait no longer for the results of a command of Send.
@@ -269,22 +270,32 @@ func (c *Client[T]) Has(seq base.Seq) bool {
 // UnexpectedResultCallback. The command runs on. It takes time in proportion to
 // the number of slots.
 func (c *Client[T]) Forget(seq base.Seq) {
-	s := c.find(seq)
-	if s == nil {
-		return
-	}
-	defer s.mu.Unlock()
-	if s.owner == channel && s.sent {
-		s.owner, s.results = nobody, nil
+	var offering chan struct{}
+	c.each(seq, func(s *slot[T]) {
+		if s.owner != channel {
+			return
+		}
+		s.results = nil
+		if !s.sent {
+			return // it is large: who is sending it sees to it
+		}
+		s.owner = nobody
 		s.makeSpace()
 		s.signal() // a delivery under way stops
+		if s.offering != nil {
+			offering = s.offering
+		}
+	})
+	if offering != nil {
+		<-offering
 	}
 }
 
-// find returns the slot of an open command, with its mu held; nil: there is none.
-func (c *Client[T]) find(seq base.Seq) *slot[T] {
+// each calls do for the slots of an open command, with their mu held: none, one, or two while it
+// is sent once more.
+func (c *Client[T]) each(seq base.Seq, do func(s *slot[T])) {
 	if seq <= 0 {
-		return nil
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -295,12 +306,11 @@ func (c *Client[T]) find(seq base.Seq) *slot[T] {
 			}
 			s.mu.Lock()
 			if base.Seq(s.seq.Load()) == seq {
-				return s
+				do(s)
 			}
 			s.mu.Unlock()
 		}
 	}
-	return nil
 }
 
 // Done is closed when the client has ended: by Close, when its connection was

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync/atomic"
 
+	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/transport"
 )
 
@@ -114,4 +115,39 @@ func LateReader(nc net.Conn) (signaled, over bool) {
 	s.ended = true
 	s.signal()
 	return s.readOwn(context.Background())
+}
+
+// Links returns how many links c knows of.
+func Links[T any](c *Client[T]) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.links)
+}
+
+// Late returns what a caller does that has found c's link a while ago: it sends a command over
+// the connection that the link has by now, and returns how it ended.
+func Late[T any](c *Client[T], cmd base.Cmd[T]) func() error {
+	l := c.current.Load()
+	return func() error {
+		k := call[T]{cmd: cmd, owner: waiting}
+		k.begin(&c.clock, 0)
+		k.clock, k.parent = &c.clock, context.Background()
+		s, _, err := c.sendOn(l, l.conn.Load(), &k)
+		if err == nil {
+			_, err = s.result(context.Background())
+		}
+		return err
+	}
+}
+
+// OpenAfterALateResend returns how many slots are taken once a canceled command is to be sent again
+// whose link has ended meanwhile: its slot is released by who ends the link.
+func OpenAfterALateResend() int {
+	l := newLink(new(Client[struct{}]))
+	l.limit = 1
+	s, _, _ := l.tryAdd(l.makeSlots())
+	s.seq.Store(1)
+	s.standing, s.canceled, s.ended = unseen, true, true
+	s.sendAgain(nil)
+	return l.openSlots()
 }

@@ -16,12 +16,7 @@ func (l *link[T]) run() {
 		conn := l.conn.Load()
 		reason = l.read(conn)
 		l.client.counters.lost(reason)
-		if l.stopKeepalive != nil {
-			l.stopKeepalive() // its timer would hold the connection's buffers
-		}
-		l.arriving.end()
-		conn.Join()
-		l.detach(conn)
+		l.part(conn)
 		if !l.outlives() {
 			if err := l.client.Err(); err != nil && l.session != nil {
 				reason = err // without it the session would have gone on
@@ -38,6 +33,7 @@ func (l *link[T]) run() {
 			break
 		}
 		if reason = l.attach(next); reason != nil {
+			l.part(next) // it may have taken commands already
 			break
 		}
 	}
@@ -54,6 +50,16 @@ func (l *link[T]) run() {
 // outlives tells whether the link goes on without its connection.
 func (l *link[T]) outlives() bool {
 	return l.session != nil && l.client.goesOn() && (l.end() == nil || !l.isIdle())
+}
+
+// part is the end of a connection that has failed.
+func (l *link[T]) part(conn *transport.Conn) {
+	if l.stopKeepalive != nil {
+		l.stopKeepalive() // its timer would hold the connection's buffers
+	}
+	l.arriving.end()
+	conn.Join()
+	l.detach(conn)
 }
 
 // detach takes the open commands off a connection that has ended and was joined.

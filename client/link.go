@@ -260,7 +260,7 @@ func (l *link[T]) release(s *slot[T]) {
 		s.mu.Unlock()
 		return
 	}
-	s.owner, s.sent, s.canceled, s.cmd, s.results = nobody, false, false, nil, nil
+	s.owner, s.sent, s.canceled, s.cmd, s.results, s.offering = nobody, false, false, nil, nil, nil
 	conn := s.conn
 	s.conn, s.wrote, s.standing, s.number, s.first, s.origin = nil, false, known, 0, 0, nil
 	s.mayHaveRun = false

@@ -172,6 +172,9 @@ func (s *slot[T]) readOwn(ctx context.Context) (signaled, over bool) {
 func (s *slot[T]) stopReading(conn *transport.Conn, over bool) {
 	l := s.link
 	r := &l.reading
+	if !conn.Unread() {
+		conn.Release() // else whoever sends, and does not read, would wait for the next who does
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.kicked {

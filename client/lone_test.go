@@ -281,6 +281,102 @@ func TestALoneCallerGetsSeveralResults(t *testing.T) {
 	})
 }
 
+// Who opens a Call does not read, and so the link's goroutine does.
+func TestOpenBesideLoneCallers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newLone(t, client.Conf{})
+		begin := time.Now()
+		call, err := c.Open(t.Context(), command{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer call.Close()
+		slot := p.expect(kindCommand).Slot
+		go func() {
+			for range 8 {
+				p.expect(wire.KindInput)
+			}
+			p.send(kindCredit, 0, slot, wire.AppendUvarint(nil, 8))
+			p.expect(wire.KindInput)
+		}()
+		for range 9 {
+			if err := call.Send([]byte("x")); err != nil {
+				t.Error(err)
+			}
+		}
+		if since := time.Since(begin); since != 0 {
+			t.Errorf("the ninth input waited %v for credit that had come", since)
+		}
+	})
+}
+
+// Nor does who sends a command of Send once more, over a connection that lone callers read.
+func TestSentAnewBesideLoneCallers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := acceptLater(t, l)
+		c := redial(t, l.Dial, client.Conf{})
+		p := <-accepted
+		results := make(chan base.AsyncResult, 1)
+		mustSend(t, c, command{N: 7}, results)
+		slot := p.expect(kindCommand).Slot
+		accepted = acceptLater(t, l)
+		p.goaway("bye")
+		next := <-accepted
+		synctest.Wait()
+		alone(t, c, next)
+		if !client.ReadByCallers(c) {
+			t.Error("the link's goroutine reads: this test shows nothing")
+		}
+		begin := time.Now()
+		p.fail(slot, wireFailure(base.Rejected, base.ErrDraining))
+		next.answer(next.expect(kindCommand).Slot, 7)
+		<-results
+		if since := time.Since(begin); since != 0 {
+			t.Errorf("its result was delivered after %v", since)
+		}
+	})
+}
+
+// What a lone caller has read beside its answer holds nothing back once it has left.
+func TestALoneCallerHoldsNothingBack(t *testing.T) {
+	for name, next := range map[string]func(t *testing.T, c *client.Client[receiver]){
+		"Open": func(t *testing.T, c *client.Client[receiver]) {
+			call, err := c.Open(t.Context(), command{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { call.Close() })
+		},
+		"a large Do": func(t *testing.T, c *client.Client[receiver]) {
+			start(t.Context(), c, command{Body: make([]byte, 20_000)})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, p := newLone(t, client.Conf{})
+				done := start(t.Context(), c, command{})
+				slot := p.expect(kindCommand).Slot
+				synctest.Wait()
+				p.write(appendFrame([]byte{wire.Ping}, kindResult, wire.FlagLast, slot, encodeResult(result{Last: true})))
+				if o := <-done; o.err != nil {
+					t.Error(o.err)
+				}
+				synctest.Wait()
+				if !client.ReadByCallers(c) {
+					t.Error("the link's goroutine reads: this test shows nothing")
+				}
+				begin := time.Now()
+				next(t, c)
+				p.expect(kindCommand)
+				if since := time.Since(begin); since != 0 {
+					t.Errorf("the command left after %v", since)
+				}
+			})
+		})
+	}
+}
+
 // After a lone caller has given up, others go on, and one may be alone again.
 func TestALoneCallerGivesUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {

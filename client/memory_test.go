@@ -382,6 +382,50 @@ func TestMemoryOfResultsThatDoNotComeWhole(t *testing.T) {
 }
 
 // A failed command has acknowledged its result all the same: the server lets go of it.
+// asks is a codec that asks each server for its commands, while on.
+type asks struct {
+	codec
+	on *bool
+}
+
+func (a asks) Agree([]byte) (func(base.Cmd[receiver]) error, base.Cmd[receiver], error) {
+	if !*a.on {
+		return nil, nil, nil
+	}
+	return nil, command{}, nil
+}
+
+// Nor does that which a server does not send whole of what it was asked before all else.
+func TestMemoryOfAnAnswerThatDoesNotComeWhole(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := acceptLater(t, l)
+		on := false
+		c, err := client.NewReconnect(t.Context(), asks{on: &on}, l.Dial, client.Conf{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		p := <-accepted
+		on = true
+		p.nc.Cut(memnet.RST)
+		for range 3 {
+			p := accept(t, l)
+			f := p.expect(kindCommand)
+			chunk := wire.AppendUvarint(nil, 200_000)
+			chunk = append(chunk, make([]byte, wire.MaxPayload-len(chunk))...)
+			p.send(kindResult, wire.FlagLast|wire.FlagMore, f.Slot, chunk)
+			synctest.Wait()
+			if client.HeldBytes(c) == 0 {
+				t.Error("nothing is held while it comes: this test shows nothing")
+			}
+			p.nc.Cut(memnet.FIN)
+			time.Sleep(10 * time.Second)
+		}
+		holds(t, c, 0)
+	})
+}
+
 func TestAResultWithoutMemoryIsAcknowledged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p, _, _ := openSession(t, bounded)

@@ -68,11 +68,8 @@ func (c *Client[T]) adopt(l *link[T]) {
 // detached notes that a link has lost its connection and makes another: new commands
 // wait meanwhile.
 func (c *Client[T]) detached(l *link[T], conn *transport.Conn, reason error) {
-	c.mu.Lock()
-	was := c.current.Load() == l
-	c.mu.Unlock()
-	c.unset(l, conn)
-	if was {
+	c.unset(l, conn) // a caller that has found it lost may have done so already
+	if l.end() == nil {
 		c.report(StateChange{State: Connecting, Err: reason})
 	}
 }
@@ -153,9 +150,8 @@ func (c *Client[T]) leave(l *link[T], reason error) {
 // lost is called by the link's goroutine when the link has ended.
 func (c *Client[T]) lost(l *link[T], reason error) {
 	c.leave(l, reason)
-	idle := l.isIdle()
 	c.mu.Lock()
-	if l.over = true; idle {
+	if l.over = true; l.isIdle() { // under mu: else retire does it, which comes later
 		delete(c.links, l)
 	}
 	c.mu.Unlock()

@@ -27,10 +27,7 @@ func (c *Client[T]) Send(cmd base.Cmd[T], results chan<- base.AsyncResult) (base
 	k := call[T]{cmd: cmd, owner: channel, results: results, credit: min(max(cap(results), 1), 16)}
 	k.wait = c.conf.SendTimeout
 	k.begin(&c.clock, c.conf.Timeout)
-	s, seq, err := c.send(context.Background(), &k)
-	if err == nil {
-		s.link.beRead(nil) // the slot may be another command's by now
-	}
+	_, seq, err := c.send(context.Background(), &k)
 	return seq, err
 }
 
@@ -57,15 +54,10 @@ func (c *Client[T]) deliver(s *slot[T]) {
 func (s *slot[T]) deliver(wait bool) bool {
 	for s.pending.present() || s.advance() {
 		final := s.pending.final
-		s.mu.Lock()
-		s.final = final
-		results, ended := s.results, s.ended
-		s.mu.Unlock()
-		if results == nil {
-			s.disown()
-			return true
+		ended, delivered, forgotten := s.offer(final)
+		if wait && !delivered && !forgotten {
+			delivered, forgotten = s.offerSlowly()
 		}
-		delivered, forgotten := s.offer(results, wait)
 		switch {
 		case forgotten:
 			s.mu.Lock()
@@ -116,15 +108,24 @@ func (s *slot[T]) sendAnew(err error) bool {
 			s.deliver(true)
 			return
 		}
-		s.mu.Lock()
-		forgotten := s.owner == nobody
-		s.mu.Unlock()
-		s.link.release(s)
-		if forgotten {
+		if s.yieldSeq() {
 			c.Forget(seq)
 		}
+		s.link.release(s)
 	})
 	return true
+}
+
+// yieldSeq leaves the command's Seq to the slot on which it was sent once more. It returns whether
+// the command was forgotten. Who looks for its slots finds this one or that, but never neither.
+func (s *slot[T]) yieldSeq() (forgotten bool) {
+	c := s.link.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seq.Store(0)
+	return s.owner == nobody
 }
 
 func (s *slot[T]) returnCredit() {
@@ -207,31 +208,53 @@ func (s *slot[T]) hold(result base.Result, err error, last bool) {
 	s.holding = 0
 }
 
-// offer offers pending to the channel. A closed channel, and one that takes
-// nothing for too long after Close, count as forgotten.
-func (s *slot[T]) offer(results chan<- base.AsyncResult, wait bool) (delivered, forgotten bool) {
-	c := s.link.client
-	defer func() {
-		if v := recover(); v != nil {
-			c.conf.Logger.Error("a result could not be delivered", "seq", s.pending.result.Seq, "reason", v)
-			forgotten = true
-		}
-	}()
+// offer offers pending to the channel, without waiting. It holds the lock, so that nothing goes
+// into the channel once Forget has returned. A closed channel counts as forgotten.
+func (s *slot[T]) offer(final bool) (ended, delivered, forgotten bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.final = final
+	if s.results == nil {
+		return s.ended, false, true
+	}
+	defer s.closed(&forgotten)
 	select {
-	case results <- s.pending.result:
-		return true, false
+	case s.results <- s.pending.result:
+		return s.ended, true, false
 	default:
+		return s.ended, false, false
 	}
-	if !wait {
-		return false, false
+}
+
+// offerSlowly waits until the channel takes pending, or something has changed. One that takes
+// nothing for too long after Close counts as forgotten, too.
+func (s *slot[T]) offerSlowly() (delivered, forgotten bool) {
+	s.mu.Lock()
+	results := s.results
+	if results == nil {
+		s.mu.Unlock()
+		return false, true
 	}
+	over := make(chan struct{})
+	s.offering = over
+	s.mu.Unlock()
+	defer close(over)
+	defer s.closed(&forgotten)
 	select {
 	case results <- s.pending.result:
 		return true, false
 	case <-s.ready:
 		return false, false
-	case <-c.giveUp:
+	case <-s.link.client.giveUp:
 		return false, true
+	}
+}
+
+// closed recovers from a send on a closed channel.
+func (s *slot[T]) closed(forgotten *bool) {
+	if v := recover(); v != nil {
+		s.link.client.conf.Logger.Error("a result could not be delivered", "seq", s.pending.result.Seq, "reason", v)
+		*forgotten = true
 	}
 }
 

@@ -240,6 +240,81 @@ func TestForgetWhileTheChannelIsFull(t *testing.T) {
 	}
 }
 
+// A large command that is forgotten while it is sent once more stays forgotten.
+func TestForgetWhileItIsSentAnew(t *testing.T) {
+	for range 30 {
+		bubble(t, func(t *testing.T) {
+			l := memnet.Listen()
+			accepted := acceptLater(t, l)
+			var told unexpected
+			c := redial(t, l.Dial, client.Conf{UnexpectedResultCallback: told.callback})
+			p := <-accepted
+			results := make(chan base.AsyncResult, 1)
+			sent := make(chan base.Seq)
+			go func() {
+				seq, err := c.Send(harmless{command{Body: make([]byte, 1<<20)}}, results)
+				if err != nil {
+					t.Error(err)
+				}
+				sent <- seq
+			}()
+			go p.drain()
+			seq := <-sent
+			accepted = acceptLater(t, l)
+			p.nc.Cut(memnet.RST)
+			p = <-accepted
+			time.Sleep(time.Millisecond) // all is sent that finds room
+			if !c.Has(seq) {
+				t.Error("it is not open")
+			}
+			c.Forget(seq)
+			if c.Has(seq) {
+				t.Error("it is open")
+			}
+			go p.drain()
+			time.Sleep(time.Millisecond)
+			p.answer(0, 7)
+			synctest.Wait()
+			if got := told.numbers(); len(results) > 0 || fmt.Sprint(got) != "[7]" {
+				t.Errorf("%d results went into its channel, the callback heard of %v", len(results), got)
+			}
+			if n := c.InFlight(); n != 0 {
+				t.Errorf("%d in flight", n)
+			}
+		})
+	}
+}
+
+// drain reads all that comes.
+func (p *peer) drain() {
+	for {
+		if _, ok := p.read(); !ok {
+			return
+		}
+	}
+}
+
+// Once Forget has returned nothing more goes into the channel, at whatever moment it is called.
+func TestNothingComesAfterForget(t *testing.T) {
+	l := serve(t, count, serverConf{})
+	c := dial(t, l, client.Conf{})
+	for range 500 {
+		results := make(chan base.AsyncResult, 10_000)
+		seq := mustSend(t, c, command{N: 5000}, results)
+		for len(results) < 5 {
+			runtime.Gosched()
+		}
+		c.Forget(seq)
+		n := len(results)
+		for range 5 {
+			time.Sleep(20 * time.Microsecond)
+		}
+		if now := len(results); now > n {
+			t.Fatalf("%d results came after it", now-n)
+		}
+	}
+}
+
 // Without a callback a forgotten command still runs to its end.
 func TestForgetWithoutACallback(t *testing.T) {
 	bubble(t, func(t *testing.T) {

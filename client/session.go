@@ -82,7 +82,7 @@ func (l *link[T]) tryResume(ctx context.Context) error {
 }
 
 // attach lets the link go on over conn: the server is told of the open slots first.
-// The error is the client's end, if that came meanwhile.
+// The error is the client's end, if that came meanwhile; then conn has failed.
 func (l *link[T]) attach(conn *transport.Conn) error {
 	table := *l.table.Load()
 	list := &transport.Message{Kind: transport.Resume, Last: true}
@@ -98,7 +98,13 @@ func (l *link[T]) attach(conn *transport.Conn) error {
 		table[state.Slot].follow(conn, state)
 	}
 	l.use(conn)
-	return l.client.attached(l, conn)
+	if err := l.client.attached(l, conn); err != nil {
+		return err
+	}
+	if reason := l.end(); reason != nil && l.isIdle() { // its last command has ended meanwhile
+		l.client.retire(l, reason)
+	}
+	return nil
 }
 
 // list returns what the server is to know of the slot, if a command is open on it.
@@ -228,7 +234,7 @@ func (l *link[T]) sendAgain(conn *transport.Conn, slots []*slot[T]) {
 func (s *slot[T]) sendAgain(conn *transport.Conn) error {
 	s.mu.Lock()
 	switch {
-	case s.standing != unseen:
+	case s.standing != unseen || s.ended:
 		s.mu.Unlock()
 		return nil
 	case s.canceled:

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -590,6 +593,151 @@ func TestCloseEndsTheSession(t *testing.T) {
 		}
 		want(t, (<-done).err, base.Unknown, base.ErrClosed)
 	})
+}
+
+// acceptSession returns the peer of l's next connection, once it has said hello.
+func acceptSession(t *testing.T, l *memnet.Listener) <-chan *peer {
+	accepted := make(chan *peer, 1)
+	go func() {
+		p := acceptRaw(t, l)
+		p.hello(wire.ServerHello{SessionTime: sessionTime})
+		accepted <- p
+	}()
+	return accepted
+}
+
+// stalledConn waits where the client makes a connection its session's.
+type stalledConn struct {
+	net.Conn
+	once          *sync.Once
+	stalled, goOn chan bool
+}
+
+func (c stalledConn) SetReadDeadline(t time.Time) error {
+	c.once.Do(func() {
+		c.stalled <- true
+		<-c.goOn
+	})
+	return c.Conn.SetReadDeadline(t)
+}
+
+// A caller may have sent a command over a connection on which the session is about to go on, when
+// the client is closed: the server may have run it.
+func TestACommandOfAConnectionThatWasHardlyUsed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := acceptSession(t, l)
+		stalled, goOn := make(chan bool), make(chan bool)
+		first := true
+		c := redial(t, func(ctx context.Context) (net.Conn, error) {
+			nc, err := l.Dial(ctx)
+			if first {
+				first = false
+				return nc, err
+			}
+			return stalledConn{nc, new(sync.Once), stalled, goOn}, err
+		}, client.Conf{Session: true})
+		p := <-accepted
+		late := client.Late(c, command{N: 42})
+		accepted = acceptSession(t, l)
+		p.nc.Cut(memnet.RST)
+		p = <-accepted
+		p.list()
+		<-stalled
+		done := make(chan error, 1)
+		go func() { done <- late() }()
+		p.expect(kindCommand) // the server has it
+		go c.Close()
+		synctest.Wait()
+		goOn <- true
+		want(t, <-done, base.Unknown, client.ErrClosed)
+	})
+}
+
+// What ends a link frees the slot of a command that was to be sent again.
+func TestASlotIsReleasedOnce(t *testing.T) {
+	if open := client.OpenAfterALateResend(); open != 1 {
+		t.Errorf("%d slots are taken, want the one that the end of the link will free", open)
+	}
+}
+
+// A session that its server wants to end, and whose last command ends while it is being resumed,
+// keeps no connection.
+func TestAnIdleSessionIsNotResumedForLong(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, s := serveOn(t, memnet.Listen(), echo, serverConf{})
+		hold := make(chan struct{})
+		first := make(chan net.Conn, 1)
+		var dials atomic.Int32
+		c := redial(t, func(ctx context.Context) (net.Conn, error) {
+			if dials.Add(1) > 1 {
+				<-hold
+				return l.Dial(ctx)
+			}
+			nc, err := l.Dial(ctx)
+			first <- nc
+			return nc, err
+		}, client.Conf{Session: true})
+		results := make(chan base.AsyncResult)
+		mustSend(t, c, command{}, results)
+		synctest.Wait()
+		done := make(chan error, 1)
+		begin := time.Now()
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			done <- s.Shutdown(ctx)
+		}()
+		synctest.Wait()
+		(<-first).(*memnet.Conn).Cut(memnet.RST)
+		time.Sleep(time.Second)
+		<-results
+		synctest.Wait()
+		close(hold)
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown, after %v: %v", time.Since(begin), err)
+		}
+	})
+}
+
+// slowClose is a net.Conn whose Close takes a while, as that of TLS may.
+type slowClose struct{ net.Conn }
+
+func (s slowClose) Close() error {
+	err := s.Conn.Close()
+	time.Sleep(100 * time.Millisecond)
+	return err
+}
+
+// That a session looks for another connection is told, also where a caller has found the first one
+// lost before.
+func TestASessionThatReconnectsSaysSo(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			l := memnet.Listen()
+			accepted := acceptSession(t, l)
+			var s states
+			c := redial(t, func(ctx context.Context) (net.Conn, error) {
+				nc, err := l.Dial(ctx)
+				return slowClose{nc}, err
+			}, client.Conf{Session: true, StateCallback: s.callback})
+			p := <-accepted
+			accepted = acceptSession(t, l)
+			p.nc.Cut(memnet.RST)
+			synctest.Wait()
+			if busy {
+				start(t.Context(), c, command{})
+			}
+			p = <-accepted
+			p.list()
+			p.stand()
+			synctest.Wait()
+			if got := s.String(); got != "connected, connecting, connected" {
+				t.Errorf("busy %v: %s", busy, got)
+			}
+			c.Close()
+		})
+	}
 }
 
 // harmless is a command that may run twice.

@@ -64,6 +64,7 @@ type slot[T any] struct {
 	settling chan struct{}           // closed when the command is sent, or not: its connection has ended meanwhile; nil: nobody waits
 	other    *inbox                  // see in; made when it is needed
 	space    chan struct{}           // closed when in was emptied; nil: nobody waits
+	offering chan struct{}           // closed once the delivery no longer waits for its channel; nil: it never has
 
 	// Of the owner.
 	out     *inbox // what was taken out of in; nil: nothing
