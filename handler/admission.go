@@ -39,9 +39,6 @@ func (a *admission[T]) enter(x *command[T]) bool {
 	if n > a.maxRunning/2 { // how long commands take is of interest only then
 		x.began = a.now()
 	}
-	if n == a.maxRunning {
-		a.move(x.began)
-	}
 	return true
 }
 
@@ -55,15 +52,17 @@ func (a *admission[T]) queue(x *command[T], timeout time.Duration) (refusal *bas
 		}
 		patience = min(patience, left)
 	}
+	x.mu.Lock()
+	a.mu.Lock()
 	at := a.now()
 	wait := a.wait(at)
 	if a.waiting.Load() >= a.maxQueued || wait > patience {
+		a.mu.Unlock()
+		x.mu.Unlock()
 		return a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
 	}
-	x.mu.Lock()
 	timer := x.arming()
 	x.mu.Unlock()
-	a.mu.Lock()
 	a.push(x, at)
 	a.wheel.Start(timer, patience)
 	next := a.next() // one may have ended since
@@ -82,6 +81,9 @@ func (a *admission[T]) takePlace() int64 {
 		n := a.running.Load()
 		if n >= a.maxRunning {
 			return 0
+		}
+		if n+1 == a.maxRunning { // noted first: who finds all places taken looks at it
+			a.move(a.now())
 		}
 		if a.running.CompareAndSwap(n, n+1) {
 			return n + 1

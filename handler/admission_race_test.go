@@ -78,3 +78,79 @@ func TestADeadlineInTheQueueCountsFromWhenTheCommandCame(t *testing.T) {
 		}
 	})
 }
+
+// newAdmission returns one, and a function that makes commands for it.
+func newAdmission(t *testing.T, maxRunning, maxQueued int64) (*admission[int], func() *command[int]) {
+	a := &admission[int]{
+		maxRunning: maxRunning, maxQueued: maxQueued, maxWait: time.Second, since: time.Now(), wheel: wheel.New(),
+		run: func(*command[int]) {},
+	}
+	t.Cleanup(a.wheel.Close)
+	return a, func() *command[int] {
+		x := new(command[int])
+		x.timer.Fire = func() {}
+		return x
+	}
+}
+
+// The end of a command counts that began while few ran: the next one takes its place.
+func TestAnEndIsNoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, fresh := newAdmission(t, 2, 10)
+		first := fresh()
+		a.enter(first)
+		a.enter(fresh())
+		time.Sleep(900 * time.Millisecond)
+		third, fourth := fresh(), fresh()
+		if a.enter(third) || a.queue(third, 0) != nil {
+			t.Error("the third does not wait")
+		}
+		a.leave(first) // the third begins
+		time.Sleep(600 * time.Millisecond)
+		if a.enter(fourth) {
+			t.Error("the fourth runs")
+		}
+		if refusal := a.queue(fourth, 0); refusal != nil {
+			t.Errorf("600 ms after the last end: %v", refusal)
+		}
+	})
+}
+
+// Who finds that the last place was just taken knows that.
+func TestTheLastPlaceIsNotedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, fresh := newAdmission(t, 1, 10)
+		x := fresh()
+		a.enter(x)
+		a.leave(x)
+		time.Sleep(time.Hour)
+		a.takePlace() // the first of two that come at once
+		if other := fresh(); a.enter(other) {
+			t.Error("both run")
+		} else if refusal := a.queue(other, 0); refusal != nil {
+			t.Errorf("of two commands that come at once: %v", refusal)
+		}
+	})
+}
+
+// No more than MaxQueued wait, also where they come at once.
+func TestNoMoreWaitThanMay(t *testing.T) {
+	for range 5000 {
+		a, fresh := newAdmission(t, 1, 1)
+		a.enter(fresh())
+		var wg sync.WaitGroup
+		begin := make(chan struct{})
+		for range 4 {
+			x := fresh()
+			wg.Go(func() {
+				<-begin
+				a.queue(x, 0)
+			})
+		}
+		close(begin)
+		wg.Wait()
+		if n := a.waiting.Load(); n > 1 {
+			t.Fatalf("%d wait", n)
+		}
+	}
+}

@@ -267,6 +267,7 @@ func (c *Conn[T]) lost(reason error) {
 		c.handler.sessions.remove(c.session)
 		c.session.end(reason)
 	}
+	c.session.rest()
 	c.memory.end()
 	c.count(reason)
 	c.handler.watchdog.forget(&c.role)

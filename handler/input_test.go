@@ -164,6 +164,56 @@ func TestInputsGoOnAfterAResume(t *testing.T) {
 }
 
 // I6: an input that is too large fails its command.
+// hooked is a transport that calls a function as it appends the answer to a list.
+type hooked struct {
+	transport.Transport
+	hook func()
+}
+
+func (h hooked) Append(dst []byte, m *transport.Message) (out, tail []byte, more bool) {
+	if m.Kind == transport.Resume {
+		h.hook()
+	}
+	return h.Transport.Append(dst, m)
+}
+
+// Credit for inputs that are taken after the list was made, and before the command goes on, is not
+// lost: its client has none else.
+func TestInputsThatAreTakenDuringAResume(t *testing.T) {
+	gate, took := make(chan struct{}), make(chan struct{})
+	withHost(t, commands{"take": func(c call) error {
+		<-gate
+		for range 8 {
+			if _, err := c.receive(); err != nil {
+				return err
+			}
+		}
+		took <- struct{}{}
+		if _, err := c.receive(); err != nil {
+			return err
+		}
+		return c.last("nine")
+	}}, nil, func(t *testing.T, h *host) {
+		gate, took = make(chan struct{}), make(chan struct{})
+		h.transport = func(o transport.Options) transport.Transport {
+			return hooked{transport.Framed(o), func() { gate <- struct{}{}; <-took }}
+		}
+		v := h.open(1)
+		v.send(0, 1, 1, "take")
+		for range 8 {
+			v.input(0, "x")
+		}
+		settle()
+		v.cut()
+		s := stands(0, 1, 0, 1)
+		s.Inputs = 8
+		v.resume(s)
+		v.expect("list 0:seen,8+0", "0: credit 8")
+		v.input(0, "x")
+		v.expect("0: nine.")
+	})
+}
+
 func TestAnInputThatIsTooLarge(t *testing.T) {
 	var ended error
 	withHost(t, commands{"wait": func(c call) error {

@@ -40,15 +40,18 @@ type keptItem struct {
 	large      *transport.Message // the message, while it goes out by reference
 }
 
-// arenaSize is how much memory small results get at once, in bytes.
-const arenaSize = 16 << 10
+const (
+	arenaSize  = 16 << 10 // bytes of memory that small results get at once
+	firstArena = 1 << 10  // before; most commands have sent all then
+	keepSeen   = 256      // bytes of a body that a slot keeps whose command was seen
+)
 
 // copyBody returns a copy of a body, among others.
 func (k *kept) copyBody(body []byte) []byte {
 	if cap(k.arena)-len(k.arena) < len(body) {
 		size := arenaSize
 		if k.arena == nil {
-			size = 1 << 10 // most commands have sent all then
+			size = firstArena
 		}
 		k.arena = make([]byte, 0, max(size, len(body)))
 	}
@@ -251,6 +254,23 @@ func (x *command[T]) release() {
 		k.gone++
 	}
 	k.trim()
+}
+
+// slim gives up large memory of a record that stays its slot's, though all of its command was seen:
+// nothing counts that. The caller holds mu.
+func (x *command[T]) slim() {
+	if cap(x.kept.arena) > firstArena {
+		x.kept.arena = nil
+	}
+	if cap(x.body) > keepSeen {
+		x.body = nil
+	}
+	if cap(x.scratch.B) > keepSeen {
+		x.scratch.B = nil
+	}
+	if cap(x.packed.B) > keepSeen {
+		x.packed.B = nil
+	}
 }
 
 // trim begins items anew where nothing is left of them.

@@ -53,6 +53,9 @@ func (s *Session[T]) seen(slot int) {
 	if o := &s.past[slot]; o.unseen {
 		o.unseen = false
 		s.small.give(answerCost(s.answers[slot]))
+		if cap(s.answers[slot]) > keepSeen { // nothing counts it now
+			s.answers[slot] = nil
+		}
 	}
 }
 

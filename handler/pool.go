@@ -12,7 +12,8 @@ type Pool struct {
 	parked []chan task // the one that was parked last is taken first
 	active int         // goroutines that are not parked
 	closed bool
-	empty  chan struct{} // closed when active is 0 and closed is true
+	once   sync.Once     // of empty: a connection may still be handed over when all others have ended
+	empty  chan struct{} // closed when active is 0 and closed is true, for the first time
 }
 
 // task is what one goroutine of the pool does at a time: it leads a connection, or runs a command.
@@ -71,9 +72,7 @@ func (p *Pool) leave(self *chan task) (parked bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.active--
-	if p.closed && p.active == 0 {
-		close(p.empty)
-	}
+	p.endLocked()
 	if self == nil || p.closed || len(p.parked) >= maxParked {
 		return false
 	}
@@ -82,6 +81,13 @@ func (p *Pool) leave(self *chan task) (parked bool) {
 	}
 	p.parked = append(p.parked, *self)
 	return true
+}
+
+// endLocked tells Close, once all have ended. The caller holds mu.
+func (p *Pool) endLocked() {
+	if p.closed && p.active == 0 {
+		p.once.Do(func() { close(p.empty) })
+	}
 }
 
 // Close ends the parked goroutines, and waits for the others, for a time. It
@@ -95,9 +101,7 @@ func (p *Pool) Close(within time.Duration) (running int) {
 			close(worker)
 		}
 		p.parked = nil
-		if p.active == 0 {
-			close(p.empty)
-		}
+		p.endLocked()
 	}
 	p.mu.Unlock()
 	timer := time.NewTimer(within)

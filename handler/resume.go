@@ -24,7 +24,7 @@ func (c *Conn[T]) resume(m *transport.Message) error {
 	}
 	for i, x := range known {
 		if x != nil {
-			x.goOn(c.conn, m.Slots[i].Canceled)
+			x.goOn(c.conn, m.Slots[i].Canceled, answer[i])
 		}
 	}
 	return nil
@@ -148,12 +148,19 @@ func (x *command[T]) stands(state transport.SlotState) transport.SlotState {
 	return stands
 }
 
-// goOn sends what the client has not seen over conn.
-func (x *command[T]) goOn(conn *transport.Conn, canceled bool) {
+// goOn sends what the client has not seen over conn, and the credit for inputs that were taken
+// since it was told where the command stands.
+func (x *command[T]) goOn(conn *transport.Conn, canceled bool, stood transport.SlotState) {
 	x.mu.Lock()
 	x.link = conn
 	seq := x.seq
 	t := x.sendKept()
+	if in := x.inputs; in != nil && !x.hasEnded() {
+		if more := in.granted - stood.Inputs - stood.Credit; more > 0 {
+			flush, err := conn.Append(&transport.Message{Kind: transport.Credit, Slot: x.slot, Credit: more})
+			t.conn, t.flush = conn, t.flush || flush && err == nil
+		}
+	}
 	x.mu.Unlock()
 	x.tell(t)
 	if canceled {
@@ -198,5 +205,8 @@ func (x *command[T]) ack(seen int) (sent int, news bool) {
 	}
 	k.acked = seen
 	x.release()
+	if len(k.items) == 0 && !x.running && !x.inSend {
+		x.slim()
+	}
 	return sent, true
 }

@@ -621,6 +621,15 @@ func TestTwoGoroutinesAfterTheLastResult(t *testing.T) {
 	})
 }
 
+// heap returns how many bytes are held.
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
 // What a client of a session has acknowledged takes no memory, however large it was, and what it
 // has not no more than it counts.
 func TestWhatIsAcknowledgedIsGone(t *testing.T) {
@@ -631,28 +640,91 @@ func TestWhatIsAcknowledgedIsGone(t *testing.T) {
 		}
 		return errors.Join(c.send(strings.Repeat("x", size)), c.last("small"))
 	}}, nil, func(t *testing.T, h *host) {
-		heap := func() uint64 {
-			runtime.GC()
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			return m.HeapAlloc
-		}
 		v := h.open(1)
 		before := heap()
 		for slot := range slots {
 			v.send(slot, uint64(slot+1), 2, "large")
-			v.take()
-			v.mu.Lock()
-			v.results = nil
-			v.mu.Unlock()
+			v.forgetResults()
 			v.ack(slot, 1)
 			settle()
 		}
 		if kept := h.KeptBytes(); kept > slots*1000 {
 			t.Errorf("%d bytes are kept", kept)
 		}
-		if grown := int64(heap() - before); grown > slots*size/4 {
+		if grown := heap() - before; grown > slots*size/4 {
 			t.Errorf("%d bytes are held", grown)
+		}
+	})
+}
+
+// forgetResults takes what has come, and keeps nothing of it.
+func (v *visitor) forgetResults() {
+	v.take()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.results = nil
+}
+
+// Nor does the memory stay in which that was made, be it an answer, or several results.
+func TestSlotsWhoseCommandsWereSeenAreSmall(t *testing.T) {
+	const slots, each = 512, 3 << 10 // bytes, with the record of what was sent
+	body := strings.Repeat("x", 4000)
+	for name, run := range map[string]struct {
+		exec func(c call) error
+		ack  uint64
+	}{
+		"several results": {func(c call) error {
+			for range 4 {
+				if err := c.send(body[:900]); err != nil {
+					return err
+				}
+			}
+			return c.last("")
+		}, 5},
+		"an answer": {func(c call) error { return c.last(body[:900]) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withHost(t, commands{body: run.exec}, func(conf *handler.Conf[World]) { conf.MaxInFlight = slots }, func(t *testing.T, h *host) {
+				v := h.open(1)
+				before := heap()
+				for slot := range slots {
+					v.send(slot, uint64(slot+1), 5, body)
+					settle()
+					v.ack(slot, run.ack)
+				}
+				v.forgetResults()
+				if kept := h.KeptBytes(); kept > 0 {
+					t.Errorf("%d bytes are kept", kept)
+				}
+				if grown := heap() - before; grown > slots*each {
+					t.Errorf("%d bytes of a slot are held", grown/slots)
+				}
+			})
+		})
+	}
+}
+
+// A session without a connection keeps no records that nobody uses.
+func TestASessionWithoutAConnectionIsSmall(t *testing.T) {
+	const commandsAtOnce = 64
+	body := strings.Repeat("x", 4000)
+	gate := make(chan struct{})
+	withHost(t, commands{body: func(c call) error { <-gate; return c.last("") }}, func(conf *handler.Conf[World]) {
+		gate = make(chan struct{})
+		conf.MaxInFlight = commandsAtOnce
+	}, func(t *testing.T, h *host) {
+		v := h.open(1)
+		for slot := range commandsAtOnce {
+			v.send(slot, uint64(slot+1), 1, body)
+		}
+		settle()
+		close(gate)
+		settle()
+		v.forgetResults()
+		before := heap()
+		v.cut()
+		if gone := before - heap(); gone < commandsAtOnce*4000 {
+			t.Errorf("only %d bytes are given up", gone)
 		}
 	})
 }

@@ -401,3 +401,28 @@ func TestAHelloThatEndsDuringTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// slowLog is a log whose sink is slow about one message.
+type slowLog struct{ slog.Handler }
+
+func (l slowLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l slowLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "a client connected" {
+		time.Sleep(time.Second)
+	}
+	return nil
+}
+
+// Close waits for a hello no longer than it does; one that is over later does no harm.
+func TestCloseDuringAHelloThatTakesLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, server.Conf[World]{Logger: slog.New(slowLog{slog.DiscardHandler})}, nil)
+		if _, err := h.connect(client.Conf{}); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		h.Close()
+		time.Sleep(2 * time.Second)
+	})
+}

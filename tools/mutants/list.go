@@ -137,7 +137,7 @@ var mutants = []mutant{
 	}
 	for i, x := range known {
 		if x != nil {
-			x.goOn(c.conn, m.Slots[i].Canceled)
+			x.goOn(c.conn, m.Slots[i].Canceled, answer[i])
 		}
 	}
 	return nil`,
@@ -146,7 +146,7 @@ var mutants = []mutant{
 	}
 	for i, x := range known {
 		if x != nil {
-			x.goOn(c.conn, m.Slots[i].Canceled)
+			x.goOn(c.conn, m.Slots[i].Canceled, answer[i])
 		}
 	}
 	return c.conn.Post(&transport.Message{Kind: transport.Resume, Last: true, Slots: answer})`,
@@ -310,6 +310,32 @@ var mutants = []mutant{
 		"a free slot is taken for the one that is open", "client/lone.go",
 		`	open, free := l.open, slices.Contains(l.free, s)`,
 		`	open, free := l.open, slices.Contains(l.free, nil)`,
+	},
+	{
+		"credit that was given during a resume is lost", "handler/resume.go",
+		`stood.Credit; more > 0 {`,
+		`stood.Credit; more > 1<<20 {`,
+	},
+	{
+		"what a connection has taken that was hardly used is not known", "client/life.go",
+		`			l.part(next) // it may have taken commands already
+`,
+		``,
+	},
+	{
+		"an idle session is resumed for good", "client/session.go",
+		`reason != nil && l.isIdle() { // its last`,
+		`reason == nil && l.isIdle() { // its last`,
+	},
+	{
+		"a large command that is forgotten while it is sent is not", "client/call.go",
+		`		s.owner = nobody // it was forgotten meanwhile`,
+		`		_ = nobody // it was forgotten meanwhile`,
+	},
+	{
+		"a server ends twice", "handler/pool.go",
+		`		p.once.Do(func() { close(p.empty) })`,
+		`		close(p.empty)`,
 	},
 	{
 		"a lone caller takes its first result for the last", "client/lone.go",
