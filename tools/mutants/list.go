@@ -5,8 +5,7 @@ package main
 var mutants = []mutant{
 	{
 		"an acknowledgement is lost", "client/acknowledge.go",
-		`	flush, _ = conn.Append(m)
-`,
+		"\tflush, _ = conn.Append(m)\n",
 		``,
 	},
 	{
@@ -318,8 +317,7 @@ var mutants = []mutant{
 	},
 	{
 		"what a connection has taken that was hardly used is not known", "client/life.go",
-		`			l.part(next) // it may have taken commands already
-`,
+		"\t\t\tl.part(next) // it may have taken commands already\n",
 		``,
 	},
 	{
@@ -345,9 +343,7 @@ var mutants = []mutant{
 	},
 	{
 		"a sleep does not wait for who wakes it", "transport/sleep.go",
-		`	s.mu.Lock() // whoever has called Wake has set it
-	defer s.mu.Unlock()
-`,
+		"\ts.mu.Lock() // whoever has called Wake has set it\n\tdefer s.mu.Unlock()\n",
 		``,
 	},
 	{
