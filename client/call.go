@@ -243,11 +243,8 @@ func (s *slot[T]) begin() base.Seq {
 	s.mu.Lock()
 	s.sent = true
 	s.settled()
-	switch {
-	case s.ended || s.expired || len(s.in.items) > 0:
+	if s.ended || s.expired || len(s.in.items) > 0 {
 		s.signal()
-	case s.owner == channel && s.results == nil:
-		s.owner = nobody // it was forgotten meanwhile
 	}
 	seq := base.Seq(s.seq.Load())
 	s.mu.Unlock()

@@ -277,7 +277,7 @@ func (c *Client[T]) Forget(seq base.Seq) {
 		}
 		s.results = nil
 		if !s.sent {
-			return // it is large: who is sending it sees to it
+			return // it is large, and being sent: the delivery of its first result sees to it
 		}
 		s.owner = nobody
 		s.makeSpace()

@@ -326,9 +326,9 @@ var mutants = []mutant{
 		`reason == nil && l.isIdle() { // its last`,
 	},
 	{
-		"a large command that is forgotten while it is sent is not", "client/call.go",
-		`		s.owner = nobody // it was forgotten meanwhile`,
-		`		_ = nobody // it was forgotten meanwhile`,
+		"a large command that is forgotten while it is sent is not", "client/client.go",
+		"\t\ts.results = nil\n\t\tif !s.sent {",
+		"\t\tif !s.sent {",
 	},
 	{
 		"a server ends twice", "handler/pool.go",
