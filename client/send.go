@@ -54,7 +54,7 @@ func (c *Client[T]) deliver(s *slot[T]) {
 func (s *slot[T]) deliver(wait bool) bool {
 	for s.pending.present() || s.advance() {
 		final := s.pending.final
-		ended, delivered, forgotten := s.offer(final)
+		ended, delivered, forgotten := s.offer()
 		if wait && !delivered && !forgotten {
 			delivered, forgotten = s.offerSlowly()
 		}
@@ -210,10 +210,10 @@ func (s *slot[T]) hold(result base.Result, err error, last bool) {
 
 // offer offers pending to the channel, without waiting. It holds the lock, so that nothing goes
 // into the channel once Forget has returned. A closed channel counts as forgotten.
-func (s *slot[T]) offer(final bool) (ended, delivered, forgotten bool) {
+func (s *slot[T]) offer() (ended, delivered, forgotten bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.final = final
+	s.final = s.pending.final
 	if s.results == nil {
 		return s.ended, false, true
 	}
