@@ -21,7 +21,6 @@ type link[T any] struct {
 	limit         int                         // of slots
 	compression   transport.Compression       // nil: none
 	refuse        func(cmd base.Cmd[T]) error // why a command can't go to the server; nil: all can
-	since         time.Time                   // when conn was made
 	stopKeepalive func() bool                 // of conn; nil: there is none. Of the link's goroutine
 
 	session     *transport.Session // nil: none; its Epoch is that of the last dial
@@ -58,7 +57,7 @@ type link[T any] struct {
 const maxStrays = 1000
 
 func newLink[T any](c *Client[T]) *link[T] {
-	l := &link[T]{client: c, since: time.Now(), message: new(transport.Message)}
+	l := &link[T]{client: c, message: new(transport.Message)}
 	l.table.Store(new([]*slot[T]))
 	l.reading.wake = make(chan struct{}, 1)
 	return l
@@ -83,7 +82,6 @@ func (l *link[T]) begin(conn *transport.Conn, hello transport.Hello) {
 // use makes conn the link's connection.
 func (l *link[T]) use(conn *transport.Conn) {
 	conf := l.client.conf
-	l.since = time.Now()
 	l.conn.Store(conn)
 	l.lends = conn.CanAwait()
 	if conf.KeepaliveTime > 0 && conf.KeepaliveIntvl > 0 {
@@ -347,7 +345,7 @@ func (l *link[T]) leave(reason error) {
 // livedWell tells whether the last connection was worth its making, so that the next
 // one may be made at once.
 func (l *link[T]) livedWell() bool {
-	return l.completed.Swap(false) || time.Since(l.since) >= l.client.conf.Backoff.Reset
+	return l.completed.Swap(false) || time.Since(l.conn.Load().Since()) >= l.client.conf.Backoff.Reset
 }
 
 // isIdle tells whether no slot is taken.

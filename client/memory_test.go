@@ -108,10 +108,40 @@ func TestMemoryOfResultsIsBounded(t *testing.T) {
 	})
 }
 
+// Results of which a part has come when the connection ends are gone with it, while the session looks
+// for another.
+func TestAHalfResultIsGoneWithItsConnection(t *testing.T) {
+	const size, parts, commands = 60_000, 15, 4
+	bubble(t, func(t *testing.T) {
+		c, p, _, _ := openSession(t, client.Conf{})
+		for n := range commands {
+			start(t.Context(), c, command{N: n})
+			p.expect(kindCommand)
+		}
+		before := heap()
+		for slot := range uint64(commands) {
+			p.send(kindResult, wire.FlagMore, slot, append(wire.AppendUvarint(nil, 1<<20), 'x'))
+			for range parts {
+				p.send(kindResult, wire.FlagMore, slot, make([]byte, size))
+			}
+		}
+		holds(t, c, commands<<20)
+		if grown := heap() - before; grown < commands*parts*size {
+			t.Errorf("%d bytes have come: this test shows nothing", grown)
+		}
+		p.nc.Cut(memnet.RST)
+		holds(t, c, 0)
+		if grown := heap() - before; grown > 1<<20 {
+			t.Errorf("%d bytes are still there", grown)
+		}
+	})
+}
+
 // heap returns how many bytes are in use.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
+	runtime.GC() // for what was in a pool
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }

@@ -30,8 +30,11 @@ type admission[T any] struct {
 	first, last *command[T] // the queue
 }
 
-// enter lets a command run, if there is a place among those that do.
+// enter lets a command run, if there is a place among those that do, and none waits for it.
 func (a *admission[T]) enter(x *command[T]) bool {
+	if a.waiting.Load() > 0 {
+		return false
+	}
 	n := a.takePlace()
 	if n == 0 {
 		return false

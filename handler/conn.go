@@ -268,6 +268,7 @@ func (c *Conn[T]) lost(reason error) {
 		c.session.end(reason)
 	}
 	c.session.rest()
+	c.conn.Shrink() // the session's commands refer to it
 	c.memory.end()
 	c.count(reason)
 	c.handler.watchdog.forget(&c.role)

@@ -223,3 +223,66 @@ func TestCreditsHaveABudget(t *testing.T) {
 		}
 	})
 }
+
+// Bodies of which a part has come when the connection ends are gone with it, though its session stays.
+func TestAHalfBodyIsGoneWithItsConnection(t *testing.T) {
+	const slots, size, part = 7, 1 << 20, 60_000
+	withHost(t, commands{"wait": waiter}, nil, func(t *testing.T, h *host) {
+		v := h.open(1)
+		v.send(7, 1, 1, "wait") // refers to the connection over which it came
+		settle()
+		before := heap()
+		for slot := range slots {
+			var first []byte
+			first = wire.AppendExtras(first, wire.Extras{Seq: uint64(slot + 2)})
+			first = wire.AppendUvarint(first, size)
+			v.write(frame(wire.KindCommand, wire.FlagExtras|wire.FlagMore, slot, append(first, 'x')))
+			for range 15 {
+				v.chunk(wire.KindCommand, slot, 0, part, true)
+			}
+		}
+		settle()
+		if n := h.Bytes(); n != slots*size {
+			t.Errorf("%d bytes are held", n)
+		}
+		if grown := heap() - before; grown < slots*15*part {
+			t.Errorf("%d bytes have come: this test shows nothing", grown)
+		}
+		v.cut()
+		if n := h.Bytes(); n != 0 {
+			t.Errorf("%d bytes are held after the end", n)
+		}
+		if grown := heap() - before; grown > size/2 {
+			t.Errorf("%d bytes are still there", grown)
+		}
+	})
+}
+
+// Nor do the records of a burst stay beside a command that goes on.
+func TestTheRecordsOfABurstDoNotStay(t *testing.T) {
+	const burst = 1000
+	body := strings.Repeat("x", 4000)
+	var gate chan struct{}
+	withHost(t, commands{"wait": waiter, body: func(c call) error { <-gate; return c.last("") }}, func(conf *handler.Conf[World]) {
+		gate = make(chan struct{})
+		conf.MaxInFlight = burst + 1
+	}, func(t *testing.T, h *host) {
+		v := h.guest()
+		v.command(burst, "wait")
+		settle()
+		before := heap()
+		for slot := range burst {
+			v.command(slot, body)
+		}
+		settle()
+		if grown := heap() - before; grown < burst*4000 {
+			t.Errorf("the burst has %d bytes: this test shows nothing", grown)
+		}
+		close(gate)
+		settle()
+		v.forgetResults()
+		if grown := heap() - before; grown > burst*1000 {
+			t.Errorf("%d bytes are still there", grown)
+		}
+	})
+}

@@ -136,9 +136,12 @@ func (s *Session[T]) vacate(x *command[T], m *transport.Message, slots bool) (ag
 	return false, nil
 }
 
-// keepFree is how many records a connection keeps that has nothing to do. After a burst the
-// others are the garbage collector's.
-const keepFree = 64
+// A session keeps keepFree records that no command has, or keepPerRunning for each one that runs.
+// After a burst the others are the garbage collector's.
+const (
+	keepFree       = 64
+	keepPerRunning = 4
+)
 
 // over is a command that is over.
 type over struct {
@@ -227,8 +230,13 @@ func (s *Session[T]) finish(x *command[T]) {
 
 // returned counts a command that does not run any more. The caller holds mu.
 func (s *Session[T]) returned() {
-	if s.running--; s.running == 0 && len(s.free) > keepFree {
-		s.free = slices.Clone(s.free[:keepFree])
+	s.running--
+	if n := max(keepFree, keepPerRunning*s.running); len(s.free) > n {
+		clear(s.free[n:])
+		s.free = s.free[:n]
+		if cap(s.free) > 4*n {
+			s.free = slices.Clone(s.free)
+		}
 	}
 }
 

@@ -214,6 +214,9 @@ func (c *Conn) Fail(reason error) error {
 	return err
 }
 
+// dropBuffers gives up what was to be written. The caller holds mu.
+func (c *Conn) dropBuffers() { c.out, c.spare, c.rest = nil, nil, nil }
+
 // Join waits until nobody writes to the failed connection any more, and the
 // net.Conn is closed. After it, Wrote is final.
 func (c *Conn) Join() {

@@ -45,6 +45,19 @@ func (f *framed) drop(p *partial, m *Message, err *base.Error) (tell bool) {
 	return p.m.Kind != Result
 }
 
+// shrink gives up the large buffers, and, where the connection has ended, the bodies on their way:
+// whose memory they count as, the Budget's owner knows.
+func (f *framed) shrink(ended bool) {
+	f.frame = nil
+	if !ended {
+		return
+	}
+	for _, p := range f.partials {
+		p.pieces.Release()
+	}
+	f.partials, f.list = nil, nil
+}
+
 // readChunk reads a further chunk. At the last, p.m is the message, unless
 // nobody is to hear of it any more.
 func (f *framed) readChunk(r *bufio.Reader, h wire.Header, p *partial) (tell bool, err error) {

@@ -63,3 +63,50 @@ func TestAnIdleConnectionIsSmall(t *testing.T) {
 		}
 	})
 }
+
+// One that has ended holds no buffer, whoever refers to it: neither what had come and was not read,
+// nor what was to be written.
+func TestAnEndedConnectionIsSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.PipeSize(32 << 10)
+		client := NewConn(near, Framed(Options{MaxBody: 1 << 20, MaxSlots: 8}), new(atomic.Int64), 0)
+		server := NewConn(far, Framed(Options{Server: true, MaxBody: 1 << 20, MaxSlots: 8}), nil, 0)
+		post := func(n int) {
+			for range n {
+				if err := client.Post(&Message{Kind: Command, Body: make([]byte, 8<<10)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+		}
+		post(10) // more than the network takes
+		var m Message
+		for range 2 {
+			if err := server.Read(&m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		post(16) // so they wait
+		server.Hold()
+		if err := server.Post(&Message{Kind: Result, Body: []byte("held back"), Last: true}); err != nil {
+			t.Fatal(err)
+		}
+		waits := func(c *Conn) int {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return cap(c.out) + cap(c.spare) + cap(c.rest)
+		}
+		if waits(client) < 100<<10 || waits(server) == 0 || server.in == server.small || !server.Unread() {
+			t.Errorf("%d bytes wait, the read buffer has %d: this test shows nothing", waits(client), server.in.Size())
+		}
+		for _, c := range []*Conn{client, server} {
+			c.Fail(nil)
+			c.Shrink()
+			c.Join()
+			if n := waits(c); n != 0 || c.in.Size() != idleBuffer {
+				t.Errorf("%d bytes wait still, the read buffer has %d", n, c.in.Size())
+			}
+		}
+	})
+}

@@ -289,6 +289,9 @@ func (c *Conn) flushLocked(lone bool) {
 // afterwards.
 func (c *Conn) endFlush() {
 	c.flushing = false
+	if c.err != nil {
+		c.dropBuffers()
+	}
 	if c.flushed != nil {
 		close(c.flushed)
 		c.flushed = nil

@@ -61,19 +61,20 @@ func (c *Conn) Wake() {
 }
 
 // Shrink gives up what an idle connection can do without: large buffers. It is for the
-// goroutine that reads, after a Sleep that has returned true. No message is of use any more
-// that was read before.
+// goroutine that reads, after a Sleep that has returned true, or once it reads no more since the
+// connection has ended. No message is of use any more that was read before.
 func (c *Conn) Shrink() {
-	if c.in.Buffered() == 0 {
+	ended := c.Ended()
+	if ended || c.in.Buffered() == 0 {
 		c.in = c.small
 	}
 	if f, ok := c.transport.(*framed); ok {
-		f.frame = nil
+		f.shrink(ended)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.flushing && len(c.out) == 0 {
-		c.out, c.spare = nil, nil
+	if !c.flushing && (ended || len(c.out) == 0) {
+		c.dropBuffers()
 	}
 }
 
