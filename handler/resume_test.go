@@ -704,6 +704,31 @@ func TestSlotsWhoseCommandsWereSeenAreSmall(t *testing.T) {
 	}
 }
 
+// An answer that the slot's next command releases leaves no more than that command's own needs.
+func TestASmallAnswerTakesNoMemoryOfALargeOne(t *testing.T) {
+	const slots, each = 512, 700
+	withHost(t, commands{
+		"large": func(c call) error { return c.last(strings.Repeat("x", 1000)) },
+		"small": func(c call) error { return c.last("x") },
+	}, func(conf *handler.Conf[World]) { conf.MaxInFlight = slots }, func(t *testing.T, h *host) {
+		v := h.open(1)
+		before := heap()
+		for slot := range slots {
+			for n, name := range []string{"large", "small"} {
+				v.send(slot, uint64(2*slot+n+1), 1, name)
+				settle()
+			}
+		}
+		v.forgetResults()
+		if kept := h.KeptBytes(); kept == 0 {
+			t.Error("nothing is kept: this test shows nothing")
+		}
+		if grown := heap() - before; grown > slots*each {
+			t.Errorf("%d bytes of a slot are held", grown/slots)
+		}
+	})
+}
+
 // A session without a connection keeps no records that nobody uses.
 func TestASessionWithoutAConnectionIsSmall(t *testing.T) {
 	const commandsAtOnce = 64
