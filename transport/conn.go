@@ -97,6 +97,7 @@ func NewConn(nc net.Conn, transport Transport, lastSeq *atomic.Int64, writeTimeo
 		nc: nc, transport: transport, nextSeq: lastSeq, writeTimeout: writeTimeout,
 		instant: newInstantWriter(nc, writeTimeout), start: time.Now(), done: make(chan struct{}), closed: make(chan struct{}),
 	}
+	limitUnsent(nc)
 	_, quick := transport.(*framed)
 	c.slow = !quick
 	c.drainFunc = c.drain

@@ -3,6 +3,12 @@ package main
 // inServers are those of servers, and of what servers and clients share.
 var inServers = []mutant{
 	{
+		"small commands wait in the kernel behind a large one", "transport/conn.go",
+		`	limitUnsent(nc)
+`,
+		``,
+	},
+	{
 		"results are replayed from the first that is kept", "handler/resume.go",
 		`	k.acked = max(k.acked, state.Seen)
 	k.sent, k.sender, x.link = min(state.Seen, k.sent), nil, nil
