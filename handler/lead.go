@@ -39,6 +39,7 @@ const (
 	farAhead     = 64                     // commands that are handed over before they may begin
 	restAfter    = 5 * time.Second        // without a byte from the client
 	slowly       = time.Second            // how often the watchdog looks for who may rest
+	trimEvery    = time.Second            // how often a session gives up what it has not used, if something comes
 	slowlyAtOnce = 256                    // of them, while it holds its lock
 )
 
@@ -59,6 +60,7 @@ type role struct {
 
 	clock   int64 // the last time that is known
 	yielded int64 // when other goroutines were last let run
+	trimmed int64 // when the session was last trimmed
 	wrote   int64 // when what was held back was last written, or before
 	ahead   int   // commands that were handed over since letRun
 	spent   spending
@@ -190,13 +192,18 @@ func (c *Conn[T]) over(t turn, before time.Duration, cmd base.Cmd[T]) (leads boo
 }
 
 // yield lets other goroutines run from time to time, between two commands: else the
-// runtime would interrupt the leader in one of them, and that would seem to take long.
+// runtime would interrupt the leader in one of them, and that would seem to take long. Now and then
+// it has the session trimmed.
 func (c *Conn[T]) yield() {
 	if c.clock-c.yielded > int64(yieldEvery) {
 		c.conn.WriteHeld()
 		runtime.Gosched()
 		c.clock = max(c.clock, c.now())
 		c.yielded = c.clock
+		if c.clock-c.trimmed > int64(trimEvery) {
+			c.session.trim()
+			c.trimmed = c.clock
+		}
 	}
 }
 

@@ -147,28 +147,36 @@ func TestARecordServesTheNextCommand(t *testing.T) {
 	}
 }
 
-// Of the records of a burst a few are kept for each command that still runs, so that one which goes up
-// and down allocates nothing.
+// Of the records of a burst those go that nobody has used from one trim to the next, though commands run.
 func TestTheRecordsOfABurstAreLetGo(t *testing.T) {
-	const most = 10 * keepFree
+	const burst, wave = 10 * keepFree, 3 * keepFree
 	s := newBareSession()
-	var burst []*command[int]
-	for slot := range most {
-		x, _, err := s.record(&transport.Message{Slot: slot, Seq: base.Seq(slot + 1)}, true)
-		if err != nil {
-			t.Fatal(err)
+	seq := base.Seq(0)
+	run := func(n int) {
+		var commands []*command[int]
+		for slot := range n {
+			seq++
+			x, _, err := s.record(&transport.Message{Slot: slot, Seq: seq}, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.slot, x.seq, x.running, x.ended = slot, seq, true, true
+			commands = append(commands, x)
 		}
-		x.slot, x.seq, x.running, x.ended = slot, base.Seq(slot+1), true, true
-		burst = append(burst, x)
-	}
-	for i, x := range burst {
-		s.finish(x)
-		over, running := i+1, most-i-1
-		if want := min(over, max(keepFree, keepPerRunning*running)); len(s.free) != want || slices.Contains(s.free, nil) {
-			t.Fatalf("%d records are kept while %d commands run, want %d", len(s.free), running, want)
+		for _, x := range commands {
+			s.finish(x)
 		}
 	}
-	if cap(s.free) > 4*keepFree {
+	run(burst)
+	for i, want := range []int{burst, wave, wave, keepFree, keepFree} {
+		if s.trim(); len(s.free) != want || slices.Contains(s.free, nil) {
+			t.Errorf("%d records are kept after %d trims, want %d", len(s.free), i+1, want)
+		}
+		if i < 2 {
+			run(wave)
+		}
+	}
+	if cap(s.free) > 2*keepFree {
 		t.Errorf("there is room for %d records", cap(s.free))
 	}
 }

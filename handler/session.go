@@ -34,6 +34,7 @@ type Session[T any] struct {
 	answers [][]byte      // by slot: the answer of that command, in a session with a name
 	left    []*command[T] // running ones whose slot is another's already
 	free    []*command[T] // records of commands that are over, and in no Send; the last one is used next, as it is still in a cache
+	unused  int           // of free, the first ones: not used since trim
 
 	// life protects what follows; it is taken before mu.
 	life     sync.Mutex
@@ -136,12 +137,9 @@ func (s *Session[T]) vacate(x *command[T], m *transport.Message, slots bool) (ag
 	return false, nil
 }
 
-// A session keeps keepFree records that no command has, or keepPerRunning for each one that runs.
-// After a burst the others are the garbage collector's.
-const (
-	keepFree       = 64
-	keepPerRunning = 4
-)
+// keepFree is how many records a session keeps that no command has had for a while. After a burst the
+// others are the garbage collector's.
+const keepFree = 64
 
 // over is a command that is over.
 type over struct {
@@ -165,7 +163,7 @@ func tooOld(m *transport.Message, seq base.Seq) error {
 func (s *Session[T]) spare(seq base.Seq) *command[T] {
 	for n := len(s.free) - 1; n >= 0; n-- {
 		x := s.free[n]
-		s.free[n], s.free = nil, s.free[:n]
+		s.free[n], s.free, s.unused = nil, s.free[:n], min(s.unused, n)
 		if x.seq < seq && x.ctx.mayServe() {
 			return x
 		}
@@ -223,21 +221,19 @@ func (s *Session[T]) finish(x *command[T]) {
 	if free {
 		s.free = append(s.free, x)
 	}
-	s.returned()
+	s.running--
 	s.mu.Unlock()
 	x.tell(t)
 }
 
-// returned counts a command that does not run any more. The caller holds mu.
-func (s *Session[T]) returned() {
-	s.running--
-	if n := max(keepFree, keepPerRunning*s.running); len(s.free) > n {
-		clear(s.free[n:])
-		s.free = s.free[:n]
-		if cap(s.free) > 4*n {
-			s.free = slices.Clone(s.free)
-		}
+// trim gives up the records that nobody has used since it was called last, but for keepFree.
+func (s *Session[T]) trim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := min(s.unused, len(s.free)-keepFree); n > 0 {
+		s.free = slices.Clone(s.free[n:])
 	}
+	s.unused = len(s.free)
 }
 
 // rest gives up the records that nobody uses.

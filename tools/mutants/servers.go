@@ -249,8 +249,10 @@ var inServers = []mutant{
 	},
 	{
 		"the records of a burst stay while a command runs", "handler/session.go",
-		`keepPerRunning*s.running)`,
-		`keepPerRunning*len(s.table)*s.running)`,
+		`	s.unused = len(s.free)
+`,
+		`	s.unused = 0
+`,
 	},
 	{
 		"a slot keeps the memory of a large answer", "handler/past.go",
