@@ -58,6 +58,7 @@ func (l *link[T]) part(conn *transport.Conn) {
 		l.stopKeepalive() // its timer would hold the connection's buffers
 	}
 	l.arriving.end()
+	*l.message = transport.Message{}
 	conn.Shrink()
 	conn.Join()
 	l.detach(conn)

@@ -20,6 +20,7 @@ type link[T any] struct {
 	maxCmdSize    int
 	limit         int                         // of slots
 	compression   transport.Compression       // nil: none
+	since         atomic.Int64                // when conn's hello was over, a moment of the client's clock
 	refuse        func(cmd base.Cmd[T]) error // why a command can't go to the server; nil: all can
 	stopKeepalive func() bool                 // of conn; nil: there is none. Of the link's goroutine
 
@@ -82,6 +83,7 @@ func (l *link[T]) begin(conn *transport.Conn, hello transport.Hello) {
 // use makes conn the link's connection.
 func (l *link[T]) use(conn *transport.Conn) {
 	conf := l.client.conf
+	l.since.Store(int64(l.client.clock.now()))
 	l.conn.Store(conn)
 	l.lends = conn.CanAwait()
 	if conf.KeepaliveTime > 0 && conf.KeepaliveIntvl > 0 {
@@ -345,7 +347,7 @@ func (l *link[T]) leave(reason error) {
 // livedWell tells whether the last connection was worth its making, so that the next
 // one may be made at once.
 func (l *link[T]) livedWell() bool {
-	return l.completed.Swap(false) || time.Since(l.conn.Load().Since()) >= l.client.conf.Backoff.Reset
+	return l.completed.Swap(false) || time.Duration(int64(l.client.clock.now())-l.since.Load()) >= l.client.conf.Backoff.Reset
 }
 
 // isIdle tells whether no slot is taken.

@@ -673,3 +673,32 @@ func untilCanceled(ctx context.Context, _ command, _ base.Seq, _ base.Proxy) err
 	<-ctx.Done()
 	return ctx.Err()
 }
+
+// How long a connection has lived counts from the end of its hello: a server that is slow with that, and
+// then closes, is not dialed again at once.
+func TestTheTimeOfAHelloIsNoLife(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		defer l.Close()
+		var dials atomic.Int32
+		go func() {
+			for {
+				nc, err := l.Accept()
+				if err != nil {
+					return
+				}
+				p := onConn(t, nc.(*memnet.Conn))
+				time.Sleep(1200 * time.Millisecond)
+				p.hello(wire.ServerHello{})
+				p.nc.Close()
+			}
+		}()
+		c := redial(t, func(ctx context.Context) (net.Conn, error) { dials.Add(1); return l.Dial(ctx) }, client.Conf{})
+		time.Sleep(2 * time.Minute)
+		if n := dials.Load(); n < 10 || n > 60 { // one after the other it would be 100
+			t.Errorf("it dials %d times in two minutes", n)
+		}
+		c.Close()
+		time.Sleep(2 * time.Second)
+	})
+}

@@ -57,11 +57,13 @@ func (a *admission[T]) queue(x *command[T], timeout time.Duration) (refusal *bas
 	}
 	x.mu.Lock()
 	a.mu.Lock()
+	first := a.next() // a place may have become free that nobody has taken yet who waits
 	at := a.now()
 	wait := a.wait(at)
 	if a.waiting.Load() >= a.maxQueued || wait > patience {
 		a.mu.Unlock()
 		x.mu.Unlock()
+		a.start(first)
 		return a.busy(fmt.Sprintf("this one would begin after %v", wait.Round(time.Millisecond)), wait)
 	}
 	timer := x.arming()
@@ -70,10 +72,16 @@ func (a *admission[T]) queue(x *command[T], timeout time.Duration) (refusal *bas
 	a.wheel.Start(timer, patience)
 	next := a.next() // one may have ended since
 	a.mu.Unlock()
-	if next != nil {
-		a.run(next)
-	}
+	a.start(first)
+	a.start(next)
 	return nil
+}
+
+// start runs a command that next has taken out of the queue, if it has. The caller holds no lock.
+func (a *admission[T]) start(x *command[T]) {
+	if x != nil {
+		a.run(x)
+	}
 }
 
 // takePlace takes a place among the running commands, and returns how many are taken
@@ -136,9 +144,7 @@ func (a *admission[T]) leave(x *command[T]) {
 	a.mu.Lock()
 	next := a.next()
 	a.mu.Unlock()
-	if next != nil {
-		a.run(next)
-	}
+	a.start(next)
 }
 
 // next takes a command out of the queue, if one may run. The caller holds mu.

@@ -404,6 +404,32 @@ func TestNoCommandOvertakesTheQueue(t *testing.T) {
 	})
 }
 
+// Nor is one refused for those that wait, where places are free for them.
+func TestNoCommandIsRefusedBesideFreePlaces(t *testing.T) {
+	withHost(t, commands{"wait": waiter, "echo": echo}, func(conf *handler.Conf[World]) {
+		conf.MaxRunning, conf.MaxQueued = 2, 1
+	}, func(t *testing.T, h *host) {
+		busy, first, second := h.guest(), h.guest(), h.guest()
+		busy.command(0, "wait")
+		busy.command(1, "wait")
+		settle()
+		first.command(0, "wait")
+		settle()
+		if h.Queued() != 1 {
+			t.Fatalf("%d wait", h.Queued())
+		}
+		undo := []func(){handler.FreePlace(h.Handler), handler.FreePlace(h.Handler)}
+		second.command(0, "wait")
+		settle()
+		if got := second.take(); len(got) > 0 || h.Queued() != 0 {
+			t.Errorf("heard %q, %d wait", got, h.Queued())
+		}
+		for _, undo := range undo {
+			undo()
+		}
+	})
+}
+
 // One whose turn comes in time keeps its own deadline.
 func TestAQueuedCommandKeepsItsDeadline(t *testing.T) {
 	withHost(t, commands{"wait": waiter}, func(conf *handler.Conf[World]) {

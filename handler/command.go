@@ -162,7 +162,7 @@ func (x *command[T]) refuse(conn *transport.Conn, m *transport.Message, refusal 
 	copied := *refusal
 	x.end(m.Seq, &copied)
 	x.session.mu.Lock()
-	x.session.running--
+	x.session.returned()
 	x.session.mu.Unlock()
 }
 

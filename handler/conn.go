@@ -268,7 +268,8 @@ func (c *Conn[T]) lost(reason error) {
 		c.session.end(reason)
 	}
 	c.session.rest()
-	c.conn.Shrink() // the session's commands refer to it
+	c.message = transport.Message{} // the session's commands refer to the connection
+	c.conn.Shrink()
 	c.memory.end()
 	c.count(reason)
 	c.handler.watchdog.forget(&c.role)

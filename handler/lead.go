@@ -105,6 +105,10 @@ func (c *Conn[T]) lead() *command[T] {
 	c.clock = max(c.clock, c.now()) // it may have taken a while until this goroutine could run
 	for {
 		c.yield()
+		if c.clock-c.trimmed > int64(trimEvery) {
+			c.session.trim()
+			c.trimmed = c.clock
+		}
 		if c.clock-c.wrote > int64(mostHeld) {
 			c.writeInTime()
 		}
@@ -192,18 +196,13 @@ func (c *Conn[T]) over(t turn, before time.Duration, cmd base.Cmd[T]) (leads boo
 }
 
 // yield lets other goroutines run from time to time, between two commands: else the
-// runtime would interrupt the leader in one of them, and that would seem to take long. Now and then
-// it has the session trimmed.
+// runtime would interrupt the leader in one of them, and that would seem to take long.
 func (c *Conn[T]) yield() {
 	if c.clock-c.yielded > int64(yieldEvery) {
 		c.conn.WriteHeld()
 		runtime.Gosched()
 		c.clock = max(c.clock, c.now())
 		c.yielded = c.clock
-		if c.clock-c.trimmed > int64(trimEvery) {
-			c.session.trim()
-			c.trimmed = c.clock
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package handler_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -258,34 +259,99 @@ func TestAHalfBodyIsGoneWithItsConnection(t *testing.T) {
 	})
 }
 
-// Nor do the records of a burst stay beside a command that goes on.
-func TestTheRecordsOfABurstDoNotStay(t *testing.T) {
-	const burst = 1000
-	body := strings.Repeat("x", 4000)
-	var gate chan struct{}
-	withHost(t, commands{"wait": waiter, body: func(c call) error { <-gate; return c.last("") }}, func(conf *handler.Conf[World]) {
-		gate = make(chan struct{})
-		conf.MaxInFlight = burst + 1
-	}, func(t *testing.T, h *host) {
-		v := h.guest()
-		v.command(burst, "wait")
-		settle()
+// A whole body is gone, too, whose command breaks a rule.
+func TestABodyThatBreaksARuleIsGoneWithItsConnection(t *testing.T) {
+	const size, rounds = 1_000_000, 7
+	withHost(t, commands{"fail": func(call) error { return errors.New("on purpose") }}, nil, func(t *testing.T, h *host) {
+		v := h.open(1)
 		before := heap()
-		for slot := range burst {
-			v.command(slot, body)
+		var list []wire.ClientSlot
+		for slot := range rounds {
+			v.send(slot, uint64(slot+10), 1, "fail") // its record refers to the connection until the client acknowledges it
+			settle()
+			first := wire.AppendExtras(nil, wire.Extras{Seq: 1}) // which is too old
+			first = wire.AppendUvarint(first, size)
+			v.write(frame(wire.KindCommand, wire.FlagExtras|wire.FlagMore, slot, append(first, make([]byte, size/20)...)))
+			for n := range 19 {
+				v.chunk(wire.KindCommand, slot, 0, size/20, n < 18)
+			}
+			v.take()
+			list = append(list, stands(uint64(slot), uint64(slot+10), 0, 1))
+			v.resume(list...)
 		}
-		settle()
-		if grown := heap() - before; grown < burst*4000 {
-			t.Errorf("the burst has %d bytes: this test shows nothing", grown)
-		}
-		close(gate)
-		for range 3 { // the client is there, and says so
-			time.Sleep(2 * time.Second)
-			v.write([]byte{wire.Ping})
-		}
+		v.cut()
+		v.take()
 		v.forgetResults()
-		if grown := heap() - before; grown > burst*1000 {
+		if n := h.Counters.Breaches.Load(); n != rounds {
+			t.Errorf("%d rules were broken", n)
+		}
+		if grown := heap() - before; grown > size {
 			t.Errorf("%d bytes are still there", grown)
 		}
 	})
+}
+
+// Nor do the records of a burst stay, whatever comes after it.
+func TestTheRecordsOfABurstDoNotStay(t *testing.T) {
+	const burst = 1000
+	body := strings.Repeat("x", 4000)
+	for name, after := range map[string]func(v *visitor, finish func()){
+		"pings": func(v *visitor, finish func()) {
+			finish()
+			for range 3 {
+				time.Sleep(2 * time.Second)
+				v.write([]byte{wire.Ping})
+			}
+		},
+		"small commands": func(v *visitor, finish func()) {
+			finish()
+			for n := range 300 {
+				time.Sleep(10 * time.Millisecond)
+				v.send(0, uint64(10_000+n), 1, "echo")
+			}
+		},
+		"nothing": func(v *visitor, finish func()) {
+			v.cancel(burst)
+			time.Sleep(10 * time.Second)
+			finish()
+			time.Sleep(time.Minute)
+		},
+		"the end of the connection": func(v *visitor, finish func()) {
+			v.cut()
+			finish()
+			time.Sleep(time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var answer, gate chan struct{}
+			withHost(t, commands{"wait": waiter, "echo": echo, body: func(c call) error {
+				<-answer
+				err := c.last("")
+				<-gate
+				return err
+			}}, func(conf *handler.Conf[World]) {
+				answer, gate = make(chan struct{}), make(chan struct{})
+				conf.MaxInFlight = burst + 1
+			}, func(t *testing.T, h *host) {
+				v := h.open(1)
+				v.send(burst, 1, 1, "wait")
+				settle()
+				before := heap()
+				for slot := range burst {
+					v.send(slot, uint64(slot+2), 1, body)
+				}
+				settle()
+				if grown := heap() - before; grown < burst*4000 {
+					t.Errorf("the burst has %d bytes: this test shows nothing", grown)
+				}
+				close(answer)
+				settle()
+				after(v, func() { close(gate); settle() })
+				v.forgetResults()
+				if grown := heap() - before; grown > burst*2000 {
+					t.Errorf("%d bytes are still there", grown)
+				}
+			})
+		})
+	}
 }

@@ -151,6 +151,7 @@ func TestARecordServesTheNextCommand(t *testing.T) {
 func TestTheRecordsOfABurstAreLetGo(t *testing.T) {
 	const burst, wave = 10 * keepFree, 3 * keepFree
 	s := newBareSession()
+	s.running = 1
 	seq := base.Seq(0)
 	run := func(n int) {
 		var commands []*command[int]
@@ -178,6 +179,35 @@ func TestTheRecordsOfABurstAreLetGo(t *testing.T) {
 	}
 	if cap(s.free) > 2*keepFree {
 		t.Errorf("there is room for %d records", cap(s.free))
+	}
+	s.rest()
+	run(wave)
+	if s.trim(); len(s.free) != wave {
+		t.Errorf("%d records are kept of those that were used since a rest", len(s.free))
+	}
+}
+
+// The records of those that run when a session goes to rest are let go with them, until a command
+// comes.
+func TestARestingSessionKeepsNoRecord(t *testing.T) {
+	s := newBareSession()
+	record := func(slot int) *command[int] {
+		x, _, err := s.record(&transport.Message{Slot: slot, Seq: base.Seq(slot + 1)}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.slot, x.seq, x.running, x.ended = slot, base.Seq(slot+1), true, true
+		return x
+	}
+	first, second := record(0), record(1)
+	s.rest()
+	if s.finish(first); len(s.free) != 0 {
+		t.Errorf("%d records are kept", len(s.free))
+	}
+	third := record(2)
+	s.finish(second)
+	if s.finish(third); len(s.free) != 2 {
+		t.Errorf("%d records are kept after a command has come", len(s.free))
 	}
 }
 

@@ -35,6 +35,7 @@ type Session[T any] struct {
 	left    []*command[T] // running ones whose slot is another's already
 	free    []*command[T] // records of commands that are over, and in no Send; the last one is used next, as it is still in a cache
 	unused  int           // of free, the first ones: not used since trim
+	resting bool          // no command has come since rest
 
 	// life protects what follows; it is taken before mu.
 	life     sync.Mutex
@@ -76,6 +77,7 @@ func (s *Session[T]) record(m *transport.Message, slots bool) (x *command[T], ru
 	s.mu.Lock()
 	if x, err = s.recordLocked(m, slots); err == nil {
 		s.running++
+		s.resting = false
 	}
 	running = s.running
 	s.mu.Unlock()
@@ -218,12 +220,20 @@ func (s *Session[T]) finish(x *command[T]) {
 	default:
 		free = false // it stays the slot's
 	}
-	if free {
+	if free && !s.resting {
 		s.free = append(s.free, x)
 	}
-	s.running--
+	s.returned()
 	s.mu.Unlock()
 	x.tell(t)
+}
+
+// returned counts a command that does not run any more. After the last one of a burst most of its
+// records are let go at once, for it may be the last one of all. The caller holds mu.
+func (s *Session[T]) returned() {
+	if s.running--; s.running == 0 && len(s.free) > keepFree {
+		s.free, s.unused = slices.Clone(s.free[len(s.free)-keepFree:]), 0
+	}
 }
 
 // trim gives up the records that nobody has used since it was called last, but for keepFree.
@@ -236,11 +246,12 @@ func (s *Session[T]) trim() {
 	s.unused = len(s.free)
 }
 
-// rest gives up the records that nobody uses.
+// rest gives up the records that nobody uses, until the next command those, too, that running ones
+// have.
 func (s *Session[T]) rest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.free = nil
+	s.free, s.unused, s.resting = nil, 0, true
 }
 
 // end ends the session and the ctx of its commands, for a reason; only the first

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -75,5 +76,23 @@ func TestALargeMessageWaitsWhereItCanBeOvertaken(t *testing.T) {
 	unlimited := taken(func(nc net.Conn) net.Conn { return nc })
 	if limited > unlimited/4 {
 		t.Errorf("the kernel has taken %d bytes, and without a limit %d", limited, unlimited)
+	}
+}
+
+// What is left when a connection is to end is given to the kernel, which sends it also afterwards.
+func TestWhatIsLeftGoesToTheKernelAtTheEnd(t *testing.T) {
+	const size = 1 << 20
+	near, far := tcp(t)
+	far.(*net.TCPConn).SetReadBuffer(16 << 10)
+	c := NewConn(elsewhere{near.(*net.TCPConn)}, Framed(Options{Server: true, MaxBody: 16 << 20, MaxSlots: 8}), nil, time.Minute)
+	if err := c.Post(&Message{Kind: Result, Last: true, Body: make([]byte, size)}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // the kernel has taken what it may
+	settled := c.Settle(5 * time.Second)
+	c.Fail(nil)
+	far.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, err := io.Copy(io.Discard, far); !settled || n <= size || err != nil {
+		t.Errorf("%d bytes have come, %v; it is settled: %v", n, err, settled)
 	}
 }

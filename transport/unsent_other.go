@@ -5,4 +5,4 @@ package transport
 import "net"
 
 // limitUnsent does nothing where it is not known how the kernel is told.
-func limitUnsent(net.Conn) {}
+func limitUnsent(net.Conn, int) {}

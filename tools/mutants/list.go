@@ -8,6 +8,11 @@ var mutants = slices.Concat(inClients, inServers)
 
 var inClients = []mutant{
 	{
+		"the time of a hello counts as life", "client/link.go",
+		`l.since.Load()) >=`,
+		`int64(l.conn.Load().Since().Sub(l.client.clock.start))) >=`,
+	},
+	{
 		"an acknowledgement is lost", "client/acknowledge.go",
 		"\tflush, _ = conn.Append(m)\n",
 		``,
@@ -177,7 +182,7 @@ var inClients = []mutant{
 	{
 		"half a result stays until the session has another connection", "client/life.go",
 		`	conn.Shrink()
-	conn.Join()`,
-		`	conn.Join()`,
+`,
+		``,
 	},
 }

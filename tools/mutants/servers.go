@@ -3,8 +3,28 @@ package main
 // inServers are those of servers, and of what servers and clients share.
 var inServers = []mutant{
 	{
+		"what is left is lost when a connection ends", "transport/conn.go",
+		`	limitUnsent(c.nc, 0) // nothing`,
+		`	// nothing`,
+	},
+	{
+		"a command is refused beside a free place", "handler/admission.go",
+		`	first := a.next() // a place`,
+		`	var first *command[T] // a place`,
+	},
+	{
+		"records of commands that end after their connection stay", "handler/session.go",
+		`	if free && !s.resting {`,
+		`	if free {`,
+	},
+	{
+		"a body that breaks a rule stays as long as its session", "handler/conn.go",
+		`	c.message = transport.Message{} // the session's`,
+		`	// the session's`,
+	},
+	{
 		"small commands wait in the kernel behind a large one", "transport/conn.go",
-		`	limitUnsent(nc)
+		`	limitUnsent(nc, mostUnsent)
 `,
 		``,
 	},
@@ -244,8 +264,9 @@ var inServers = []mutant{
 	},
 	{
 		"half a body stays as long as its session", "handler/conn.go",
-		`	c.conn.Shrink() // the session's`,
-		`	// the session's`,
+		`	c.conn.Shrink()
+`,
+		``,
 	},
 	{
 		"the records of a burst stay while a command runs", "handler/session.go",
