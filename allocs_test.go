@@ -63,14 +63,17 @@ func TestWhatIsAllocated(t *testing.T) {
 			for range 20 {
 				test.do(t, c) // buffers and windows grow
 			}
-			got := testing.AllocsPerRun(50, func() { test.do(t, c) }) / each
-			if test.name == "Results" {
-				got *= each / results
+			for range 5 { // on a busy machine many commands run at once now and then, and have new records
+				got := testing.AllocsPerRun(50, func() { test.do(t, c) }) / each
+				if test.name == "Results" {
+					got *= each / results
+				}
+				t.Logf("%.3f allocations", got)
+				if got <= test.most {
+					return
+				}
 			}
-			t.Logf("%.3f allocations", got)
-			if got > test.most {
-				t.Errorf("want %v at most", test.most)
-			}
+			t.Errorf("want %v at most", test.most)
 		})
 	}
 }
