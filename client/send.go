@@ -211,13 +211,13 @@ func (s *slot[T]) hold(result base.Result, err error, last bool) {
 // offer offers pending to the channel, without waiting. It holds the lock, so that nothing goes
 // into the channel once Forget has returned. A closed channel counts as forgotten.
 func (s *slot[T]) offer() (ended, delivered, forgotten bool) {
+	defer s.closed(&forgotten)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.final = s.pending.final
 	if s.results == nil {
 		return s.ended, false, true
 	}
-	defer s.closed(&forgotten)
 	select {
 	case s.results <- s.pending.result:
 		return s.ended, true, false
@@ -229,6 +229,7 @@ func (s *slot[T]) offer() (ended, delivered, forgotten bool) {
 // offerSlowly waits until the channel takes pending, or something has changed. One that takes
 // nothing for too long after Close counts as forgotten, too.
 func (s *slot[T]) offerSlowly() (delivered, forgotten bool) {
+	defer s.closed(&forgotten)
 	s.mu.Lock()
 	results := s.results
 	if results == nil {
@@ -239,7 +240,6 @@ func (s *slot[T]) offerSlowly() (delivered, forgotten bool) {
 	s.offering = over
 	s.mu.Unlock()
 	defer close(over)
-	defer s.closed(&forgotten)
 	select {
 	case results <- s.pending.result:
 		return true, false
@@ -250,7 +250,8 @@ func (s *slot[T]) offerSlowly() (delivered, forgotten bool) {
 	}
 }
 
-// closed recovers from a send on a closed channel.
+// closed recovers from a send on a closed channel. It is deferred before all else, so that the
+// Logger may call the client: no lock is held by then, and no [Client.Forget] waits.
 func (s *slot[T]) closed(forgotten *bool) {
 	if v := recover(); v != nil {
 		s.link.client.conf.Logger.Error("a result could not be delivered", "seq", s.pending.result.Seq, "reason", v)

@@ -185,4 +185,12 @@ var inClients = []mutant{
 `,
 		``,
 	},
+	{
+		"Forget waits for a line of the Logger", "client/send.go",
+		`	defer close(over)
+	select {`,
+		`	defer close(over)
+	defer s.closed(&forgotten)
+	select {`,
+	},
 }
