@@ -36,6 +36,9 @@ func (c command) Exec(ctx context.Context, _ time.Time, seq base.Seq, r receiver
 	return r(ctx, c, seq, proxy)
 }
 
+// content is a method of those that have a command embedded, too.
+func (c command) content() command { return c }
+
 // result is the one type of result.
 type result struct {
 	N    int
@@ -71,13 +74,11 @@ type codec struct {
 }
 
 func (c codec) Encode(cmd base.Cmd[receiver], w transport.Writer) error {
-	if h, ok := cmd.(harmless); ok {
-		cmd = h.command
-	}
-	v, ok := cmd.(command)
+	is, ok := cmd.(interface{ content() command })
 	if !ok {
 		return &base.Error{Code: base.ErrUnknownCmd, Message: fmt.Sprintf("%T is not a command", cmd)}
 	}
+	v := is.content()
 	if c.encode != nil {
 		if err := c.encode(v); err != nil {
 			return err

@@ -127,7 +127,7 @@ func (s *slot[T]) endLost(reason error) {
 		message = "the session ended while the command was open"
 	}
 	s.ended = true
-	s.err = s.wrap(outcome, lostCode(reason), message, reason)
+	s.err = &base.Error{Outcome: outcome, Code: lostCode(reason), Message: message, Err: reason}
 	s.failInputs()
 	s.signal()
 }

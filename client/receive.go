@@ -187,7 +187,7 @@ func (l *link[T]) failure(conn *transport.Conn, m *transport.Message) error {
 		conn.Abort(&s.message)
 	}
 	s.failInputs()
-	s.ended, s.err = true, s.named(m.Err)
+	s.ended, s.err = true, m.Err
 	if s.owner == nobody && !s.queued {
 		s.mu.Unlock()
 		l.release(s)

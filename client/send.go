@@ -154,8 +154,9 @@ func (s *slot[T]) advance() bool {
 			s.takeLocked()
 			s.mu.Unlock()
 		case s.ended:
-			err, untouched := s.err, s.got == 0
+			untouched := s.got == 0
 			s.mu.Unlock()
+			err := s.failure()
 			if untouched && s.sendAnew(err) {
 				return false
 			}

@@ -54,7 +54,7 @@ type slot[T any] struct {
 
 	cmd      base.Cmd[T]
 	number   base.Seq                // the command's Seq on the wire
-	err      *base.Error             // how it ended, unless by a result
+	err      *base.Error             // how it ended, unless by a result; it does not name the command
 	until    moment                  // the command's deadline, by ctx or by Conf.Timeout
 	deadline moment                  // by Conf.Timeout
 	alarm    moment                  // when the timer fires; 0: it does not. It may be another command's

@@ -10,13 +10,25 @@ import "github.com/cmdstream/cmdstream/base"
 func (s *slot[T]) take(over bool) (ended, expired bool, err *base.Error) {
 	if over {
 		s.out = s.in
-		return true, false, s.err
+		return true, false, s.failure()
 	}
 	s.mu.Lock()
 	s.takeLocked()
-	ended, expired, err = s.ended, s.expired, s.err
+	ended, expired = s.ended, s.expired
 	s.mu.Unlock()
+	if ended {
+		err = s.failure()
+	}
 	return ended, expired, err
+}
+
+// failure returns how the command has ended, if not by a result; else nil. It asks the command for
+// its name, so mu is not held.
+func (s *slot[T]) failure() *base.Error {
+	if s.err == nil {
+		return nil
+	}
+	return s.named(s.err)
 }
 
 // takeLocked is take for a caller that holds mu.

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/client"
+	"github.com/cmdstream/cmdstream/wire"
 )
 
 // asking is a Handler of a Logger that calls ask for each line.
@@ -61,5 +63,55 @@ func testLoggerCalls(t *testing.T, before, after func(results chan base.AsyncRes
 	case <-called:
 	case <-time.After(5 * time.Second):
 		t.Fatal("the Logger waits for the client")
+	}
+}
+
+// named is a command that gets its name from a function.
+type named struct {
+	command
+	name func() string
+}
+
+func (n named) CommandName() string { return n.name() }
+
+// A command may call the client when it is asked for its name: here by the error that ends it.
+func TestACommandMayCallTheClientWhenItIsAskedForItsName(t *testing.T) {
+	ends := map[string]func(p *peer, slot uint64){
+		"by the server":           func(p *peer, slot uint64) { p.fail(slot, wire.Failure{Outcome: uint8(base.Failed), Message: "no"}) },
+		"by the connection's end": func(p *peer, _ uint64) { p.nc.Close() },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			c, p := newPeer(t, client.Conf{})
+			asks := named{name: func() string {
+				c.Has(1)
+				c.Has(2)
+				return "who asks"
+			}}
+			ended := make(chan error, 2)
+			results := make(chan base.AsyncResult, 1)
+			if _, err := c.Send(asks, results); err != nil {
+				t.Fatal(err)
+			}
+			first := p.expect(kindCommand).Slot
+			go func() {
+				_, err := c.Do(t.Context(), asks)
+				ended <- err
+			}()
+			end(p, p.expect(kindCommand).Slot)
+			end(p, first)
+			go func() { ended <- (<-results).Err }()
+			for range 2 {
+				select {
+				case err := <-ended:
+					var e *base.Error
+					if !errors.As(err, &e) || e.Cmd != "who asks" {
+						t.Errorf("%v, want the error of the command", err)
+					}
+				case <-time.After(5 * time.Second):
+					t.Fatal("the command waits for the client")
+				}
+			}
+		})
 	}
 }
