@@ -2,8 +2,8 @@ package base
 
 import (
 	"context"
-	"fmt"
 	"iter"
+	"reflect"
 	"sync/atomic"
 	"time"
 )
@@ -87,20 +87,24 @@ type Named interface{ CommandName() string }
 // NameOf returns the name of a command, as errors tell it: its own, if it is [Named], or else
 // its Go type; of a typed command, those of the command itself. It is "" for nil.
 func NameOf(cmd any) (name string) {
-	if cmd == nil {
-		return ""
-	}
-	cmd = innermost(cmd)
-	named, ok := cmd.(Named)
-	if !ok {
-		return fmt.Sprintf("%T", cmd)
-	}
 	defer func() {
 		if recover() != nil { // it is a nil pointer, or has one embedded
-			name = fmt.Sprintf("%T", cmd)
+			name = typeName(cmd)
 		}
 	}()
-	return named.CommandName()
+	cmd = innermost(cmd)
+	if named, ok := cmd.(Named); ok {
+		return named.CommandName()
+	}
+	return typeName(cmd)
+}
+
+// typeName is what %T prints, for which less stack is enough.
+func typeName(v any) string {
+	if v == nil {
+		return ""
+	}
+	return reflect.TypeOf(v).String()
 }
 
 // Wrapper is a command that stands for another, as [Unary] stands for a typed command:

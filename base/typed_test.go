@@ -180,11 +180,12 @@ func (w wrapping) Inner() any { return w.inner }
 
 func TestNameOf(t *testing.T) {
 	for want, cmd := range map[string]any{
-		"":                   nil,
-		"mine":               namedCmd{&base.Error{Cmd: "mine"}},
-		"base_test.namedCmd": namedCmd{}, // whose method panics
-		"int":                wrapping{wrapping{7}},
-		"inside":             wrapping{namedCmd{&base.Error{Cmd: "inside"}}},
+		"":                    nil,
+		"mine":                namedCmd{&base.Error{Cmd: "mine"}},
+		"base_test.namedCmd":  namedCmd{},       // whose method panics
+		"*base_test.wrapping": (*wrapping)(nil), // likewise its other one
+		"int":                 wrapping{wrapping{7}},
+		"inside":              wrapping{namedCmd{&base.Error{Cmd: "inside"}}},
 	} {
 		if got := base.NameOf(cmd); got != want {
 			t.Errorf("%#v is named %q, want %q", cmd, got, want)

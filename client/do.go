@@ -157,6 +157,9 @@ func (s *slot[T]) wait(ctx context.Context, over bool) (mine, ended bool, err *b
 		ended, expired, err := s.take(over)
 		switch {
 		case len(s.out.items) > 0 || ended:
+			if err != nil {
+				err = s.named(err)
+			}
 			return true, ended, err
 		case expired:
 			err = s.wrap(base.Unknown, base.ErrDeadline, "its time, Conf.Timeout, is over", nil)

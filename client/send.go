@@ -154,9 +154,9 @@ func (s *slot[T]) advance() bool {
 			s.takeLocked()
 			s.mu.Unlock()
 		case s.ended:
-			untouched := s.got == 0
+			err, untouched := s.err, s.got == 0
 			s.mu.Unlock()
-			err := s.failure()
+			err = s.named(err)
 			if untouched && s.sendAnew(err) {
 				return false
 			}

@@ -190,7 +190,8 @@ func (s *slot[T]) wrap(outcome base.Outcome, code base.Code, message string, err
 	return e
 }
 
-// named returns a copy of err that tells the slot's command.
+// named returns a copy of err that tells the slot's command. It asks the command for its name: mu
+// is not held.
 func (s *slot[T]) named(err *base.Error) *base.Error {
 	e := *err
 	e.Seq, e.Cmd = base.Seq(s.seq.Load()), base.NameOf(s.cmd)

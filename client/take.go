@@ -4,31 +4,19 @@ import "github.com/cmdstream/cmdstream/base"
 
 // What the owner of a slot does to take what has come for its command.
 
-// take makes what has come out. ended tells that nothing more comes, err why, if not
-// because of a last result. The owner calls it when there is no out; over is what it was told
-// by ready: nobody changes what has come any more, then.
+// take makes what has come out. ended tells that nothing more comes; err why, if not because of a
+// last result, without the command's name. The owner calls it when there is no out; over is what it
+// was told by ready: nobody changes what has come any more, then.
 func (s *slot[T]) take(over bool) (ended, expired bool, err *base.Error) {
 	if over {
 		s.out = s.in
-		return true, false, s.failure()
+		return true, false, s.err
 	}
 	s.mu.Lock()
 	s.takeLocked()
-	ended, expired = s.ended, s.expired
+	ended, expired, err = s.ended, s.expired, s.err
 	s.mu.Unlock()
-	if ended {
-		err = s.failure()
-	}
 	return ended, expired, err
-}
-
-// failure returns how the command has ended, if not by a result; else nil. It asks the command for
-// its name, so mu is not held.
-func (s *slot[T]) failure() *base.Error {
-	if s.err == nil {
-		return nil
-	}
-	return s.named(s.err)
 }
 
 // takeLocked is take for a caller that holds mu.
