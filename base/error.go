@@ -126,6 +126,9 @@ type Error struct {
 // Error returns, for a remote error with a message, exactly that message. For a
 // local one it is a sentence: what happened, to which command, and the outcome.
 func (e *Error) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	if e.Remote && e.Message != "" {
 		return e.Message
 	}
@@ -163,10 +166,18 @@ type Detailed interface {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil { // a codec's mistake, which should end no process
+		return nil
+	}
+	return e.Err
+}
 
 // Is reports whether target is e's Code, or the context package's name for it.
 func (e *Error) Is(target error) bool {
+	if e == nil {
+		return false
+	}
 	switch target {
 	case context.DeadlineExceeded:
 		return e.Code == ErrDeadline

@@ -38,7 +38,7 @@ func OutcomeOf(err error) Outcome {
 		return Succeeded
 	}
 	var e *Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e != nil {
 		return e.Outcome
 	}
 	return Unknown

@@ -48,6 +48,7 @@ type Client[T any] struct {
 	deliveries *queue[*slot[T]]
 	orphans    *queue[orphan[T]]
 	states     *queue[StateChange] // those that StateCallback is to hear of
+	strays     *queue[stray]       // those that the Logger is to hear of
 	delivering goroutines
 	giveUp     chan struct{} // closed when Close waits for deliveries no longer
 
@@ -229,6 +230,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 	c.deliveries = newQueue(c.deliver, &c.delivering)
 	c.orphans = newQueue(c.tellOrphan, nil)
 	c.states = newQueue(c.tellState, &c.tasks)
+	c.strays = newQueue(c.tellStray, nil)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,11 +39,21 @@ func (c *Client[T]) Close() error {
 	c.mu.Unlock()
 	links.Wait()
 	c.tasks.wait(taskGrace)
+	for _, l := range c.left() {
+		l.abandon(err)
+	}
 	c.delivering.wait(deliveryGrace)
 	c.giveUpOnce.Do(func() { close(c.giveUp) })
 	c.delivering.wait(taskGrace)
 	c.wheel.Close()
 	return nil
+}
+
+// left returns the links on which commands may be open still.
+func (c *Client[T]) left() []*link[T] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.links))
 }
 
 // close ends a link, and tells the server that this is meant.

@@ -67,7 +67,7 @@ func (c *Client[T]) again(l *link[T], k *call[T], err error) bool {
 // server was draining; or the command does no harm if it runs twice, which is noted then.
 func (c *Client[T]) mayGoAgain(l *link[T], k *call[T], err error) bool {
 	var e *base.Error
-	if l.end() == nil || !c.goesOn() || !errors.As(err, &e) {
+	if l.end() == nil || !c.goesOn() || !errors.As(err, &e) || e == nil {
 		return false
 	}
 	switch e.Outcome {

@@ -10,7 +10,7 @@ import (
 // of a connection, or what already is the error of a command.
 func unsent(code base.Code, message string, err error) *base.Error {
 	var e *base.Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e == nil {
 		return &base.Error{Outcome: base.NotSent, Code: code, Message: message, Err: err}
 	}
 	copied := *e
@@ -41,7 +41,7 @@ func (c *Client[T]) name(k *call[T], err error) error {
 // whether it has run.
 func mayHaveRun(err error, seq base.Seq, id base.ID) error {
 	var e *base.Error
-	if !errors.As(err, &e) || e.Outcome != base.NotSent && e.Outcome != base.Rejected {
+	if !errors.As(err, &e) || e == nil || e.Outcome != base.NotSent && e.Outcome != base.Rejected {
 		return err
 	}
 	unknown := *e

@@ -38,9 +38,7 @@ func (l *link[T]) run() {
 		}
 	}
 	l.leave(reason)
-	for _, s := range *l.table.Load() {
-		s.settle(reason)
-	}
+	l.settle(reason)
 	l.client.lost(l, reason)
 	if l.session != nil && delegate.Final(reason) && !errors.Is(reason, base.ErrSessionLost) {
 		l.client.finish(reason)
@@ -102,14 +100,38 @@ func (s *slot[T]) settled() {
 	}
 }
 
+// settle ends the open commands of a link that has ended.
+func (l *link[T]) settle(reason error) {
+	code := lostCode(reason)
+	for _, s := range *l.table.Load() {
+		s.settle(code, reason)
+	}
+}
+
+// abandon ends them where the link's goroutine does not come to it, for the user's code holds it: a
+// Dialer that does not look at its ctx, say. Of what a connection had that was not joined nobody
+// knows whether it was written.
+func (l *link[T]) abandon(reason error) {
+	code := lostCode(reason)
+	for _, s := range *l.table.Load() {
+		s.mu.Lock()
+		sent := s.sent && !s.resending // else who sends it finds out by itself
+		s.wrote = s.wrote || s.conn != nil
+		s.mu.Unlock()
+		if sent {
+			s.settle(code, reason)
+		}
+	}
+}
+
 // settle ends an open command whose link has ended.
-func (s *slot[T]) settle(reason error) {
+func (s *slot[T]) settle(code base.Code, reason error) {
 	s.mu.Lock()
 	if s.seq.Load() == 0 || s.ended {
 		s.mu.Unlock()
 		return
 	}
-	s.endLost(reason)
+	s.endLost(code, reason)
 	forgotten := s.owner == nobody && !s.queued
 	s.mu.Unlock()
 	if forgotten {
@@ -118,7 +140,7 @@ func (s *slot[T]) settle(reason error) {
 }
 
 // endLost ends a command that was sent. The caller holds mu.
-func (s *slot[T]) endLost(reason error) {
+func (s *slot[T]) endLost(code base.Code, reason error) {
 	outcome, message := base.Unknown, "the connection ended while the command was open"
 	switch {
 	case !s.wrote:
@@ -127,7 +149,7 @@ func (s *slot[T]) endLost(reason error) {
 		message = "the session ended while the command was open"
 	}
 	s.ended = true
-	s.err = &base.Error{Outcome: outcome, Code: lostCode(reason), Message: message, Err: reason}
+	s.err = &base.Error{Outcome: outcome, Code: code, Message: message, Err: reason}
 	s.failInputs()
 	s.signal()
 }

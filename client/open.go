@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -12,7 +13,8 @@ import (
 )
 
 // Open sends cmd, which may then be sent inputs while it runs: the codec must have
-// EncodeInput. ctx and Conf.Timeout bound all of it. The Call must be closed.
+// EncodeInput. ctx and Conf.Timeout bound all of it. The Call must be closed. Neither the codec
+// nor the methods of cmd may use it.
 //
 // The error is an *base.Error with outcome NotSent or Rejected; base.ErrUnsupported
 // says that the codec, or the wire in use, has no inputs.
@@ -237,7 +239,10 @@ func (x *exchange[T]) reopen(t *try[T], failure error) error {
 	x.call.seq, x.call.inputs = x.seq, inputs
 	s, _, err := x.client.send(x.ctx, &x.call)
 	if err != nil {
-		return x.finish(err)
+		var e *base.Error
+		errors.As(err, &e)
+		e.Seq = x.seq
+		return x.finish(e)
 	}
 	x.present.Store(&try[T]{slot: s, inputs: inputs, over: make(chan struct{})})
 	close(t.over)
@@ -286,10 +291,17 @@ func (x *exchange[T]) Close() error {
 	x.cancel() // a Receive that is under way gives the command up
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.end == nil {
-		x.present.Load().slot.leave(false)
-		x.finish(x.failed(base.ErrCanceled, "the call was closed", nil))
+	if x.end != nil {
+		return nil
 	}
+	s := x.present.Load().slot
+	err := s.wrap(base.Unknown, base.ErrCanceled, "the call was closed", nil)
+	s.handedOver()
+	outcome, left := s.giveUp()
+	if !left {
+		s.link.release(s)
+	}
+	x.finish(withOutcome(err, outcome))
 	return nil
 }
 

@@ -1,8 +1,12 @@
 package client_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,5 +226,48 @@ func TestOpenThatIsNotSentAgain(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// The error of a command of Open that could not be sent once more tells its Seq.
+func TestTheErrorOfAnOpenThatIsNotSentAgain(t *testing.T) {
+	l := memnet.Listen()
+	var dials atomic.Int32
+	accepted := acceptLater(t, l)
+	c := redial(t, func(ctx context.Context) (net.Conn, error) {
+		if dials.Add(1) > 1 {
+			return nil, errors.New("no")
+		}
+		return l.Dial(ctx)
+	}, client.Conf{})
+	p := <-accepted
+	x, err := c.Open(context.Background(), command{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.expect(kindCommand)
+	p.goaway("bye")
+	p.fail(0, wire.Failure{Outcome: uint8(base.Rejected), Code: string(base.ErrDraining), Message: "draining"})
+	go func() { time.Sleep(200 * time.Millisecond); c.Close() }()
+	_, err = x.Receive()
+	var e *base.Error
+	if !errors.As(err, &e) || e.Seq != x.Seq() {
+		t.Errorf("%#v, want Seq %d", e, x.Seq())
+	}
+}
+
+// The error of a call that was closed, in a session, tells the command's ID.
+func TestTheErrorOfAClosedCall(t *testing.T) {
+	c, p, _, _ := openSession(t, client.Conf{})
+	x, err := c.Open(t.Context(), command{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.expect(kindCommand)
+	x.Close()
+	_, err = x.Receive()
+	want(t, err, base.Unknown, base.ErrCanceled)
+	if e := (*base.Error)(nil); !errors.As(err, &e) || e.ID == (base.ID{}) || e.Seq != x.Seq() {
+		t.Errorf("%#v does not tell which command it was", err)
 	}
 }

@@ -198,6 +198,16 @@ func (l *link[T]) failure(conn *transport.Conn, m *transport.Message) error {
 	return nil
 }
 
+// stray is a result or failure that belongs to no open command.
+type stray struct {
+	slot int
+	seq  base.Seq
+}
+
+func (c *Client[T]) tellStray(s stray) {
+	c.conf.Logger.Warn("the server sent a result or failure for no open command", "slot", s.slot, "seq", s.seq)
+}
+
 // stray counts a result or failure that belongs to no open command. A few are
 // passed on or dropped; a server that goes on is given up.
 func (l *link[T]) stray(m *transport.Message) error {
@@ -206,7 +216,7 @@ func (l *link[T]) stray(m *transport.Message) error {
 	if l.strays > maxStrays {
 		return transport.BrokenRule("more than %d results, failures and credits came for no open command", maxStrays)
 	}
-	l.client.conf.Logger.Warn("the server sent a result or failure for no open command", "slot", m.Slot, "seq", m.Seq)
+	l.client.strays.add(stray{m.Slot, m.Seq})
 	if m.Kind != transport.Result || m.Err != nil || m.Pieces != nil { // a large one is not worth its memory
 		m.Pieces.Release()
 		return nil

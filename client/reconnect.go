@@ -79,17 +79,17 @@ func (c *Client[T]) detached(l *link[T], conn *transport.Conn, reason error) {
 func (c *Client[T]) attached(l *link[T], conn *transport.Conn) error {
 	leaving := l.end() != nil
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		conn.Fail(c.err)
-		return c.err
-	}
-	if !leaving {
+	err := c.err
+	if err == nil && !leaving {
 		c.current.Store(l)
 		c.change()
 		c.states.add(StateChange{State: Connected})
 	}
-	return nil
+	c.mu.Unlock()
+	if err != nil {
+		conn.Fail(err)
+	}
+	return err
 }
 
 // retire ends a link on which no command is open, and none may begin. A session is

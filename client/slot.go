@@ -182,8 +182,8 @@ func (s *slot[T]) expire() {
 // can't know.
 func (s *slot[T]) wrap(outcome base.Outcome, code base.Code, message string, err error) *base.Error {
 	e := &base.Error{Outcome: outcome, Code: code, Message: message, Err: err}
-	if code == base.ErrDecode {
-		errors.As(err, &e)
+	if own := (*base.Error)(nil); code == base.ErrDecode && errors.As(err, &own) && own != nil {
+		e = own
 	}
 	e = s.named(e)
 	e.Outcome = outcome

@@ -59,8 +59,8 @@ func (s *Set[T]) entries() []catalogue.Entry {
 
 // fullName is the command's name as the catalogue has it.
 func (c *command[T]) fullName() string {
-	if name, ok := c.ownName(); ok {
-		return name
+	if c.hasOwn {
+		return c.own
 	}
 	name := strings.TrimPrefix(c.name(), "*")
 	if len(name) > catalogue.MaxName { // of a generic type
@@ -69,21 +69,21 @@ func (c *command[T]) fullName() string {
 	return name
 }
 
-// ownName is what a zero command says that is base.Named. One that panics has no name: its
+// askName asks a zero command that is base.Named for its name. One that panics has none: its
 // method may be that of an embedded pointer, which is nil here.
-func (c *command[T]) ownName() (name string, ok bool) {
+func (c *command[T]) askName() {
 	defer func() {
 		if recover() != nil {
-			name, ok = "", false
+			c.own, c.hasOwn = "", false
 		}
 	}()
-	if named, is := reflect.Zero(c.inner).Interface().(base.Named); is && c.inner.Kind() != reflect.Pointer {
-		return named.CommandName(), true
+	named, is := reflect.Zero(c.inner).Interface().(base.Named)
+	if !is || c.inner.Kind() == reflect.Pointer {
+		named, is = reflect.New(elem(c.inner)).Interface().(base.Named)
 	}
-	if named, is := reflect.New(elem(c.inner)).Interface().(base.Named); is {
-		return named.CommandName(), true
+	if is {
+		c.own, c.hasOwn = named.CommandName(), true
 	}
-	return "", false
 }
 
 func elem(t reflect.Type) reflect.Type {

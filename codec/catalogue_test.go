@@ -216,3 +216,33 @@ func TestPackagesDoNotCount(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 }
+
+var askedForName = func() {}
+
+type curiousName struct{}
+
+func (curiousName) CommandName() string {
+	askedForName()
+	return "curious"
+}
+
+func (curiousName) Run(context.Context, calc) (int, error) { return 0, nil }
+
+// A command is asked for its name once, when it is registered, and under no lock.
+func TestACommandIsAskedForItsNameOnce(t *testing.T) {
+	defer func() { askedForName = func() {} }()
+	asked := 0
+	askedForName = func() {
+		asked++
+		other := codec.NewSet[calc](json.Format{})
+		askedForName = func() { asked++ }
+		codec.Unary[curiousName](other, 1)
+	}
+	set := codec.NewSet[calc](json.Format{})
+	codec.Unary[curiousName](set, 1)
+	s := set.Server()
+	s.Catalogue()
+	if asked != 2 { // once for either set
+		t.Errorf("it was asked %d times", asked)
+	}
+}

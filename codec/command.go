@@ -12,6 +12,8 @@ import (
 type command[T any] struct {
 	tag     uint64
 	inner   reflect.Type // C
+	own     string       // C's CommandName
+	hasOwn  bool
 	adapter reflect.Type // base.Unary[T, R, C], base.Stream[T, R, C] or base.Exchange[T, I, R, C]
 	input   reflect.Type // I of a base.Exchange; else nil
 	result  reflect.Type // R
@@ -117,11 +119,12 @@ type forms[T, R, C any] struct {
 }
 
 func register[T, R, C any](set *Set[T], f forms[T, R, C]) {
+	f.command.inner = reflect.TypeFor[C]()
+	f.command.askName() // before the lock, for it is the user's code
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	commands, results := valuesOf[C](set), valuesOf[R](set)
 	added := f.command
-	added.inner = reflect.TypeFor[C]()
 	added.isNil = func(cmd base.Cmd[T]) bool {
 		return commands.isNil(f.unwrap(cmd))
 	}

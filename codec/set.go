@@ -95,7 +95,7 @@ func (s *Set[T]) add(added *command[T], result reflect.Type) {
 	if taken := s.byTag[added.tag]; taken != nil {
 		panic(fmt.Sprintf("codec: %s and %s have the same tag %d", taken.name(), added.name(), added.tag))
 	}
-	if name, ok := added.ownName(); ok && (name == "" || len(name) > catalogue.MaxName || !utf8.ValidString(name)) {
+	if name := added.own; added.hasOwn && (name == "" || len(name) > catalogue.MaxName || !utf8.ValidString(name)) {
 		panic(fmt.Sprintf("codec: the CommandName of %s (tag %d) has %d bytes: 1 to %d of UTF-8 are allowed", added.name(), added.tag, len(name), catalogue.MaxName))
 	}
 	if len(s.byTag) == catalogue.MaxCommands {

@@ -116,7 +116,7 @@ var errTimeout = errors.New("its time, Timeout or SendTimeout of Conf.Client, is
 // caller has taken no result of it.
 func (k *call[T]) again(c *client.Client[T], err error) bool {
 	var e *base.Error
-	if !errors.As(err, &e) || k.group.ctx.Err() != nil || k.moves == maxMoves {
+	if !errors.As(err, &e) || e == nil || k.group.ctx.Err() != nil || k.moves == maxMoves {
 		return false
 	}
 	switch e.Outcome {
@@ -159,7 +159,7 @@ func (k *call[T]) ends(err error) error {
 		return err // before e is made, which takes memory
 	}
 	var e *base.Error
-	if !errors.As(err, &e) || e.Outcome != base.NotSent && e.Outcome != base.Rejected {
+	if !errors.As(err, &e) || e == nil || e.Outcome != base.NotSent && e.Outcome != base.Rejected {
 		return err
 	}
 	unknown := *e

@@ -66,6 +66,9 @@ func (x *command[T]) endLocked(failure *base.Error, atOnce bool) told {
 	x.ended, x.rejected = true, failure.Outcome == base.Rejected
 	x.endInputs()
 	x.signal()
+	if x.sendOver != nil {
+		x.sendOver.Broadcast() // nobody waits for a Send that goes on
+	}
 	conn := x.link
 	if m := x.sending; !x.session.named && m != nil && conn.Abort(m) == transport.Whole && m.Last {
 		return told{} // it has just become whole

@@ -60,8 +60,10 @@ func (x *command[T]) endSend() {
 // breakSend ends a Send whose result can't be encoded, for the codec has panicked with v, or, if v is
 // nil, ends the goroutine. It returns what Send says.
 func (x *command[T]) breakSend(seq base.Seq, result base.Result, v any) error {
-	defer x.endSend() // whatever OnPanic does
-	return x.notEncoded(seq, x.encodingEnded(seq, result, v))
+	x.dropEncoded()
+	x.endSend() // before OnPanic, which may send
+	err := x.encodingEnded(seq, result, v)
+	return cmp.Or(x.check(seq), err)
 }
 
 // notEncoded lets go of a result that can't be encoded, and returns what Send says.

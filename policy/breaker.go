@@ -88,7 +88,7 @@ func verdictOf(err error) verdict {
 	}
 	var e *base.Error
 	switch {
-	case !errors.As(err, &e) || e.Outcome == base.Failed:
+	case !errors.As(err, &e) || e == nil || e.Outcome == base.Failed:
 		return success
 	case e.Code == base.ErrCanceled || e.Code == base.ErrClosed:
 		return nothing

@@ -70,9 +70,10 @@ func (h *hedged) begin() {
 }
 
 func (h *hedged) note(result base.Result, err error) {
+	outcome := base.OutcomeOf(err) // which asks the error, and so not under the lock
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch outcome := base.OutcomeOf(err); {
+	switch {
 	case err == nil:
 		h.result = result
 		return
@@ -86,18 +87,19 @@ func (h *hedged) note(result base.Result, err error) {
 // end of ctx, by what has come.
 func (h *hedged) end(ctx context.Context, cmd any, result base.Result, err error) (base.Result, error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	came, failed, all := h.result, h.err, h.harmless == h.begun
+	h.mu.Unlock()
 	if err != nil && err == ctx.Err() {
 		switch {
-		case h.result != nil:
-			return h.result, nil
-		case h.err != nil:
-			err = h.err
+		case came != nil:
+			return came, nil
+		case failed != nil:
+			err = failed
 		default:
 			err = &base.Error{Code: ctxCode(ctx), Cmd: base.NameOf(cmd), Message: "its ctx ended while it was open", Err: context.Cause(ctx)}
 		}
 	}
-	if h.harmless < h.begun {
+	if !all { // have ended, and did not run
 		err = mayHaveRun(err)
 	}
 	return result, err

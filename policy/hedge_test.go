@@ -2,9 +2,12 @@ package policy_test
 
 import (
 	"context"
+	"iter"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cmdstream/cmdstream"
 	"github.com/cmdstream/cmdstream/base"
 	"github.com/cmdstream/cmdstream/policy"
 	"github.com/failsafe-go/failsafe-go/hedgepolicy"
@@ -120,4 +123,40 @@ func TestHedgeOfResults(t *testing.T) {
 			t.Errorf("%d results, %v, %d attempts", n, err, s.count())
 		}
 	})
+}
+
+// blocking is an error that holds up who asks what it is.
+type blocking struct{ stop chan struct{} }
+
+func (blocking) Error() string { return "blocking" }
+
+func (b blocking) Unwrap() error {
+	<-b.stop
+	return nil
+}
+
+// An attempt does not wait for what another one's error does.
+func TestHedgeDoesNotWaitForAnError(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	var n atomic.Int32
+	next := cmdstream.Calls[int]{
+		ResultsFunc: func(context.Context, base.Cmd[int]) iter.Seq2[base.Result, error] { return nil },
+		DoFunc: func(context.Context, base.Cmd[int]) (base.Result, error) {
+			if n.Add(1) == 1 {
+				time.Sleep(50 * time.Millisecond)
+				return nil, blocking{stop}
+			}
+			time.Sleep(100 * time.Millisecond)
+			return number(1), nil
+		},
+	}
+	c := policy.Hedge[int](hedgepolicy.NewBuilderWithDelay[base.Result](10 * time.Millisecond).Build())(next)
+	done := make(chan struct{})
+	go func() { c.Do(context.Background(), command{true, nil}); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+		t.Error("the second attempt waits for the error value of the first one")
+	}
 }

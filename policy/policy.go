@@ -56,7 +56,7 @@ var incurable = []base.Code{
 // mayRetry tells whether a command that has ended by err may be sent again.
 func mayRetry(cmd any, err error) bool {
 	var e *base.Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e == nil {
 		return false
 	}
 	switch e.Outcome {
@@ -85,7 +85,7 @@ func isIdempotent(cmd any) (may bool) {
 // have run.
 func mayHaveRun(err error) error {
 	var e *base.Error
-	if !errors.As(err, &e) || e.Outcome != base.NotSent && e.Outcome != base.Rejected {
+	if !errors.As(err, &e) || e == nil || e.Outcome != base.NotSent && e.Outcome != base.Rejected {
 		return err
 	}
 	unknown := *e

@@ -87,7 +87,7 @@ func (a *admission) admit(ctx context.Context, hello *transport.Hello, state *tl
 	if err != nil {
 		answer.Status, answer.Text = transport.Unauthorized, err.Error()
 		var e *base.Error
-		if errors.As(err, &e) {
+		if errors.As(err, &e) && e != nil {
 			answer.RetryAfter = e.RetryAfter
 		}
 		return

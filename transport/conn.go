@@ -199,12 +199,12 @@ func (c *Conn) Err() error {
 // Fail ends the connection at once, for a reason; the first one counts, and is
 // returned as an *Error. It does not wait: see Join.
 func (c *Conn) Fail(reason error) error {
+	err := asError(reason) // it asks the error, which may be anyone's: not under the lock
 	c.mu.Lock()
 	if c.err != nil {
 		defer c.mu.Unlock()
 		return c.err
 	}
-	err := asError(reason)
 	c.err = err
 	for _, m := range c.large {
 		close(m.done)
@@ -293,7 +293,7 @@ func (c *Conn) Settle(within time.Duration) bool {
 // outcome Unknown, unless it came as one.
 func asError(err error) *base.Error {
 	var e *base.Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e != nil {
 		return e
 	}
 	var rule *wire.RuleError

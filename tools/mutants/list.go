@@ -193,4 +193,11 @@ var inClients = []mutant{
 	defer s.closed(&forgotten)
 	select {`,
 	},
+	{
+		"a Dialer that waits keeps commands open after Close", "client/close.go",
+		`		l.abandon(err)
+`,
+		`		_ = l
+`,
+	},
 }

@@ -285,4 +285,10 @@ var inServers = []mutant{
 		`(ended || len(c.out) == 0)`,
 		`len(c.out) == 0`,
 	},
+	{
+		"a Send waits for one that goes on after its command's end", "handler/end.go",
+		`		x.sendOver.Broadcast() // nobody waits for a Send that goes on
+`,
+		``,
+	},
 }
