@@ -127,7 +127,7 @@ type Error struct {
 // local one it is a sentence: what happened, to which command, and the outcome.
 func (e *Error) Error() string {
 	if e == nil {
-		return "<nil>"
+		return "an *Error that is nil"
 	}
 	if e.Remote && e.Message != "" {
 		return e.Message

@@ -149,3 +149,14 @@ func TestOutcomeString(t *testing.T) {
 		t.Error("the zero outcome claims to know something")
 	}
 }
+
+// A nil *Error that got into an error can be looked at like any other.
+func TestANilError(t *testing.T) {
+	err := fmt.Errorf("the codec says: %w", (*base.Error)(nil))
+	if got := err.Error(); got != "the codec says: an *Error that is nil" {
+		t.Errorf("its text is %q", got)
+	}
+	if errors.Is(err, base.ErrBusy) || errors.Is(err, io.EOF) || base.OutcomeOf(err) != base.Unknown {
+		t.Error("it is something")
+	}
+}

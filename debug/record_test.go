@@ -184,7 +184,7 @@ func TestFailures(t *testing.T) {
 			{fmt.Errorf("a layer: %w", &base.Error{Outcome: base.Failed, Code: "gone"}), "a layer: cmdstream: gone", "gone", "failed"},
 			{errors.New("\xff\xfe"), "\uFFFD", "exec", "failed"},
 			{panicking{}, "an error of type debug_test.panicking, whose Error panicked", "exec", "failed"},
-			{(*base.Error)(nil), "an error of type *base.Error, whose Error panicked", "exec", "failed"},
+			{(*base.Error)(nil), "an *Error that is nil", "exec", "failed"},
 			{errors.New(""), "", "exec", "failed"},
 		} {
 			got := fail(test.err)

@@ -40,7 +40,7 @@ func TestWhatExecReturns(t *testing.T) {
 		"an error that is no word": {func(call) error { return errors.New("") }, "failed, exec: "},
 		"a nil *Error": {
 			func(call) error { var e *base.Error; return e },
-			"failed, exec: an error of type *base.Error, whose Error panicked: runtime error: invalid memory address or nil pointer dereference",
+			"failed, exec: an *Error that is nil",
 		},
 		"an error whose Error panics": {
 			func(call) error { return mute{} },
