@@ -116,7 +116,9 @@ func (l *link[T]) abandon(reason error) {
 	for _, s := range *l.table.Load() {
 		s.mu.Lock()
 		sent := s.sent && !s.resending // else who sends it finds out by itself
-		s.wrote = s.wrote || s.conn != nil
+		if sent && s.conn != nil {
+			s.wrote = true
+		}
 		s.mu.Unlock()
 		if sent {
 			s.settle(code, reason)

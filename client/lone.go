@@ -156,7 +156,7 @@ func (s *slot[T]) readOwn(ctx context.Context) (signaled, over bool) {
 		defer context.AfterFunc(ctx, s.kick)()
 	}
 	conn := l.conn.Load()
-	defer func() { s.stopReading(conn, over) }() // also if the user's Logger panics
+	defer func() { s.stopReading(conn, over) }() // also if the user's net.Conn panics
 	for len(s.ready) == 0 && conn.Await() {
 		if err := l.receive(conn); err != nil {
 			break // the link's goroutine finds the connection ended

@@ -561,18 +561,55 @@ func (panicky) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// A Logger that panics in a caller that reads does not leave the connection unread.
+// A Logger that panics on what a caller has read ends neither the call nor the process.
 func TestALoneCallersLoggerPanics(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := newLone(t, client.Conf{Logger: slog.New(panicky{slog.DiscardHandler})})
-		over := make(chan any)
+		before := c.Stats().Panics
+		done := start(t.Context(), c, command{N: 1})
+		slot := p.expect(kindCommand).Slot
+		p.send(kindResult, wire.FlagLast, 5, encodeResult(result{N: 7, Last: true})) // for no open command
+		synctest.Wait()
+		if n := c.Stats().Panics - before; n != 1 {
+			t.Errorf("it has panicked %d times", n)
+		}
+		p.answer(slot, 1)
+		if o := <-done; o.err != nil || o.n != 1 {
+			t.Errorf("the call: %v", o)
+		}
+	})
+}
+
+// panickyConn is a net.Conn whose next Read panics, if it is so set.
+type panickyConn struct {
+	net.Conn
+	panics *atomic.Bool
+}
+
+func (c panickyConn) Read(b []byte) (int, error) {
+	if c.panics.CompareAndSwap(true, false) {
+		panic("Read")
+	}
+	return c.Conn.Read(b)
+}
+
+// A net.Conn that panics in a caller that reads does not leave the connection unread.
+func TestALoneCallersConnPanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		nc, far := memnet.Pipe()
+		p := onConn(t, far)
+		go p.hello(wire.ServerHello{})
+		var panics atomic.Bool
+		c := over(t, panickyConn{nc, &panics}, codec{}, client.Conf{})
+		alone(t, c, p)
+		panics.Store(true)
+		ended := make(chan any)
 		go func() {
-			defer func() { over <- recover() }()
+			defer func() { ended <- recover() }()
 			c.Do(t.Context(), command{N: 1})
 		}()
 		p.expect(kindCommand)
-		p.send(kindResult, wire.FlagLast, 5, encodeResult(result{N: 7, Last: true})) // for no open command
-		if <-over == nil {
+		if <-ended == nil {
 			t.Error("it has not panicked: this test shows nothing")
 		}
 		done := start(t.Context(), c, command{N: 2})

@@ -204,7 +204,13 @@ type stray struct {
 	seq  base.Seq
 }
 
+// tellStray tells the Logger. Should that panic there is nobody left to tell.
 func (c *Client[T]) tellStray(s stray) {
+	defer func() {
+		if recover() != nil {
+			c.counters.panics.Add(1)
+		}
+	}()
 	c.conf.Logger.Warn("the server sent a result or failure for no open command", "slot", s.slot, "seq", s.seq)
 }
 
