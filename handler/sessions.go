@@ -281,8 +281,8 @@ func (all *sessions[T]) giveUp(s *Session[T], counter *atomic.Uint64, why string
 		return
 	}
 	reason := &base.Error{Code: base.ErrSessionLost, Message: "the session was given up: " + why}
+	counter.Add(1) // first: who finds it gone finds it counted
 	all.forget(s, why)
-	counter.Add(1)
 	s.close(reason)
 	s.life.Unlock()
 	s.endCommands(reason)

@@ -63,7 +63,9 @@ func (s *Server) Stats() Stats {
 
 func (t typed[T]) stats() Stats {
 	c := &t.h.Counters
-	s := Stats{
+	sessions, detached := t.h.SessionCount() // first: what has become of those that are gone is in the counters
+	return Stats{
+		Sessions: sessions, DetachedSessions: detached,
 		Running: t.h.Running(), Queued: t.h.Queued(), Bytes: t.h.Bytes(), KeptBytes: t.h.KeptBytes(),
 		Shed: c.Shed.Load(), NoMemory: c.NoMemory.Load(), BadBodies: c.BadBodies.Load(), Panics: c.Panics.Load(), Deadlines: c.Deadlines.Load(),
 		Floods: c.Floods.Load(), Breaches: c.Breaches.Load(), SlowReaders: c.SlowReaders.Load(), Idle: c.Idle.Load(),
@@ -71,6 +73,4 @@ func (t typed[T]) stats() Stats {
 		SessionsExpired: c.SessionsExpired.Load(), SessionsEvicted: c.SessionsEvicted.Load(),
 		SessionsLost: c.SessionsLost.Load(), StaleEpochs: c.StaleEpochs.Load(), ForeignSessions: c.ForeignSessions.Load(),
 	}
-	s.Sessions, s.DetachedSessions = t.h.SessionCount()
-	return s
 }

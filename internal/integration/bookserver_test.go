@@ -198,9 +198,9 @@ func (p *bookProcess) usage(t *testing.T) usage {
 // idle returns the state once the server has no clients any more, and no sessions.
 func (p *bookProcess) idle(t *testing.T) (s bookState) {
 	t.Helper()
-	eventually(t, "no client is left, and no session", func() bool {
+	eventually(t, "no client is left, and no session, nor what one has kept", func() bool {
 		s = p.state(t)
-		return s.Stats.Connections == 0 && s.Stats.Sessions == 0 && s.Stats.Running == 0
+		return s.Stats.Connections == 0 && s.Stats.Sessions == 0 && s.Stats.Running == 0 && s.Stats.KeptBytes == 0
 	})
 	return s
 }
