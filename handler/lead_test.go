@@ -183,27 +183,43 @@ func (s slowConn) Read(b []byte) (int, error) {
 // Goroutines of one command may send at once, and when it ends each of them learns so.
 func TestManySendersOfACommandEnd(t *testing.T) {
 	const n = 1000
-	var over sync.WaitGroup
-	failed := atomic.Int64{}
-	test(t, commands{"echo": echo, "fan": func(c call) error {
-		for range n {
-			over.Go(func() {
-				if c.send("1") != nil {
+	for name, end := range map[string]struct {
+		first func(c call) error // sends before the others, and waits for credit
+		frame []byte
+		fail  int64
+	}{
+		"by a cancel":      {func(c call) error { return c.send("1") }, frame(wire.KindCancel, 0, 0, nil), n + 1},
+		"by a last result": {func(c call) error { return c.last("1") }, frame(wire.KindCredit, 0, 0, []byte{1}), n},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var over sync.WaitGroup
+			failed := atomic.Int64{}
+			try := func(err error) {
+				if err != nil {
 					failed.Add(1)
 				}
+			}
+			test(t, commands{"fan": func(c call) error {
+				c.send("0") // for which there is credit
+				over.Go(func() { try(end.first(c)) })
+				time.Sleep(time.Millisecond) // until it waits
+				for range n {
+					over.Go(func() { try(c.send("2")) })
+				}
+				over.Wait()
+				return nil
+			}}, nil, func(t *testing.T, s *setup) {
+				s.command(0, "fan")
+				time.Sleep(time.Second)
+				s.write(end.frame)
+				over.Wait()
+				if got := failed.Load(); got != end.fail {
+					t.Errorf("%d of %d failed", got, n+1)
+				}
+				s.take()
 			})
-		}
-		return waiter(c)
-	}}, nil, func(t *testing.T, s *setup) {
-		s.command(0, "fan") // with credit for one
-		synctest.Wait()
-		s.write(frame(wire.KindCancel, 0, 0, nil))
-		over.Wait()
-		if got := failed.Load(); got != n-1 {
-			t.Errorf("%d of %d failed", got, n)
-		}
-		s.take()
-	})
+		})
+	}
 }
 
 // What a command sends that has its goroutine to itself is not held back at all, nor its failure.
