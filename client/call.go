@@ -281,27 +281,31 @@ func (c *Client[T]) size(l *link[T], cmd base.Cmd[T]) (int, error) {
 }
 
 // encode encodes the slot's command into its scratch, unless that is too large. A panic of the
-// codec is an error.
+// codec is an error. Should it end the goroutine, the slot is released.
 func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
+	returned := false
 	defer func() {
 		if v := recover(); v != nil {
 			err = c.panicked(v)
+		} else if !returned {
+			l.release(s)
 		}
 	}()
 	size, err := c.size(l, s.cmd)
-	if err != nil {
-		return err
+	if err == nil {
+		if size > keepInbox {
+			s.scratch.B = c.memory.pool.Get(size)
+		}
+		if err = c.codec.Encode(s.cmd, &s.scratch); err != nil {
+			err = encodeError(err)
+		} else if size = len(s.scratch.B); size > l.maxCmdSize {
+			err = tooLarge(size, l.maxCmdSize)
+		} else {
+			err = l.compress(&s.compressed, s.scratch.B)
+		}
 	}
-	if size > keepInbox {
-		s.scratch.B = c.memory.pool.Get(size)
-	}
-	if err := c.codec.Encode(s.cmd, &s.scratch); err != nil {
-		return encodeError(err)
-	}
-	if size := len(s.scratch.B); size > l.maxCmdSize {
-		return tooLarge(size, l.maxCmdSize)
-	}
-	return l.compress(&s.compressed, s.scratch.B)
+	returned = true
+	return err
 }
 
 // panicked makes the error of a codec's panic.

@@ -228,6 +228,7 @@ func create[T any](codec Codec[T], conf Conf) (*Client[T], error) {
 		c.decodeFor = d.DecodeFor
 	}
 	c.deliveries = newQueue(c.deliver, &c.delivering)
+	c.deliveries.exited = c.failDelivery
 	c.orphans = newQueue(c.tellOrphan, nil)
 	c.states = newQueue(c.tellState, &c.tasks)
 	c.strays = newQueue(c.tellStray, nil)

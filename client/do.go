@@ -120,7 +120,14 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 	if !mine {
 		return nil, failure
 	}
+	returned := false
+	defer func() {
+		if !returned { // the codec ends the goroutine
+			s.leave(ended)
+		}
+	}()
 	result, last, err, ok := s.pop()
+	returned = true
 	switch {
 	case !ok:
 		s.link.release(s)

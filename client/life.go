@@ -11,7 +11,26 @@ import (
 // run reads the link until it ends, over one connection after the other where it has
 // a session, and settles its open commands. It is the link's goroutine.
 func (l *link[T]) run() {
-	var reason error
+	returned := false
+	defer func() {
+		if !returned { // the user's code ends this goroutine
+			l.client.tasks.Go(func() {
+				conn := l.conn.Load()
+				conn.Fail(errEndsLink)
+				l.part(conn)
+				l.finish(errEndsLink)
+			})
+		}
+	}()
+	l.finish(l.live())
+	returned = true
+}
+
+// errEndsLink is the end of a link whose goroutine was ended.
+var errEndsLink = &base.Error{Code: base.ErrPanic, Message: "the codec, or the Dialer, ended the connection's goroutine by runtime.Goexit"}
+
+// live is the link's life. It returns its end.
+func (l *link[T]) live() (reason error) {
 	for {
 		conn := l.conn.Load()
 		reason = l.read(conn)
@@ -21,22 +40,25 @@ func (l *link[T]) run() {
 			if err := l.client.Err(); err != nil && l.session != nil {
 				reason = err // without it the session would have gone on
 			}
-			break
+			return reason
 		}
 		l.client.detached(l, conn, reason)
 		next, err := l.resume(reason)
 		if err != nil {
-			reason = err
 			if errors.Is(err, base.ErrSessionLost) && !l.isIdle() {
 				l.client.counters.sessionsLost.Add(1)
 			}
-			break
+			return err
 		}
 		if reason = l.attach(next); reason != nil {
 			l.part(next) // it may have taken commands already
-			break
+			return reason
 		}
 	}
+}
+
+// finish ends the link, and settles its open commands.
+func (l *link[T]) finish(reason error) {
 	l.leave(reason)
 	l.settle(reason)
 	l.client.lost(l, reason)

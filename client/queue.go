@@ -9,6 +9,7 @@ import (
 // exists only while there is something to handle.
 type queue[E any] struct {
 	handle func(E)
+	exited func(E)     // hears of what was being handled when the user's code ended the goroutine; nil: nobody
 	tasks  *goroutines // counts the goroutine; nil: nobody waits for it
 
 	mu      sync.Mutex // protects what follows
@@ -40,6 +41,9 @@ func (q *queue[E]) run() {
 			return
 		}
 		// The user's code ended this goroutine by runtime.Goexit: another goes on.
+		if q.exited != nil {
+			q.exited(items[next-1])
+		}
 		q.mu.Lock()
 		q.items = slices.Concat(items[next:], q.items)
 		q.start()

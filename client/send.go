@@ -46,8 +46,33 @@ func (d *delivery) present() bool { return d != nil && d.is }
 // It is called from the queue of deliveries.
 func (c *Client[T]) deliver(s *slot[T]) {
 	if !s.deliver(false) {
-		c.delivering.Go(func() { s.deliver(true) })
+		c.deliverSlowly(s)
 	}
+}
+
+func (c *Client[T]) deliverSlowly(s *slot[T]) {
+	c.delivering.Go(func() {
+		returned := false
+		defer func() {
+			if !returned {
+				c.failDelivery(s)
+			}
+		}()
+		s.deliver(true)
+		returned = true
+	})
+}
+
+// failDelivery goes on with a delivery whose goroutine was ended by the codec, in another: the
+// command fails.
+func (c *Client[T]) failDelivery(s *slot[T]) {
+	s.hold(nil, s.named(exited(base.Failed)), true)
+	c.deliverSlowly(s)
+}
+
+// exited makes the error of a command whose codec ends its goroutine.
+func exited(outcome base.Outcome) *base.Error {
+	return &base.Error{Outcome: outcome, Code: base.ErrPanic, Message: "the codec ended its goroutine by runtime.Goexit"}
 }
 
 // deliver returns false where it would have to wait, and may not.
@@ -99,21 +124,28 @@ func (s *slot[T]) sendAnew(err error) bool {
 		return false
 	}
 	c.delivering.Go(func() {
-		_, seq, err := c.send(context.Background(), &k)
-		if err != nil {
-			var e *base.Error
-			errors.As(k.ends(err), &e)
-			e.Seq = k.seq
-			s.hold(nil, e, true)
-			s.deliver(true)
-			return
-		}
-		if s.yieldSeq() {
-			c.Forget(seq)
-		}
-		s.link.release(s)
+		var seq base.Seq
+		err := c.name(&k, exited(base.NotSent)) // where the codec ends the goroutine
+		defer func() { s.sentAnew(&k, seq, err) }()
+		_, seq, err = c.send(context.Background(), &k)
 	})
 	return true
+}
+
+// sentAnew is the end of sendAnew: the command is seq's slot's by now, or it has ended with err.
+func (s *slot[T]) sentAnew(k *call[T], seq base.Seq, err error) {
+	if err != nil {
+		var e *base.Error
+		errors.As(k.ends(err), &e)
+		e.Seq = k.seq
+		s.hold(nil, e, true)
+		s.deliver(true)
+		return
+	}
+	if s.yieldSeq() {
+		s.link.client.Forget(seq)
+	}
+	s.link.release(s)
 }
 
 // yieldSeq leaves the command's Seq to the slot on which it was sent once more. It returns whether

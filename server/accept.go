@@ -134,12 +134,14 @@ func (s *Server) hello(nc net.Conn) {
 	if within > 0 {
 		stopWatching = delegate.WatchIdle(conn, within)
 	}
+	defer func() { // also if the Logger panics: the connection is closed then
+		s.addWorker(w)
+		w.Start(func(err error) {
+			stopWatching() // its timer would hold the connection's buffers
+			s.lost(w, addr, err)
+		})
+	}()
 	s.logger.Debug("a client connected", "remote", addr)
-	s.addWorker(w)
-	w.Start(func(err error) {
-		stopWatching() // its timer would hold the connection's buffers
-		s.lost(w, addr, err)
-	})
 }
 
 // freePlace gives up a place, and its worker if it had one.

@@ -402,6 +402,24 @@ func TestAHelloThatEndsDuringTheEnd(t *testing.T) {
 	}
 }
 
+// A Logger that panics as a client connects ends that client's connection, whose place is free then.
+func TestALoggerThatPanicsKeepsNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		panics := 3
+		logger := slog.New(hook{slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}), func() {
+			if panics--; panics >= 0 {
+				panic("on purpose")
+			}
+		}})
+		h := start(t, server.Conf[World]{WorkersCount: 1, Logger: logger}, nil)
+		for range 3 {
+			<-h.client().Done()
+			settle()
+		}
+		h.echoes(h.client())
+	})
+}
+
 // slowLog is a log whose sink is slow about one message.
 type slowLog struct{ slog.Handler }
 

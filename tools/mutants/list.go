@@ -194,6 +194,11 @@ var inClients = []mutant{
 	select {`,
 	},
 	{
+		"a codec that ends the goroutine of the deliveries loses its command", "client/client.go",
+		"	c.deliveries.exited = c.failDelivery",
+		"	c.deliveries.exited = nil",
+	},
+	{
 		"a Dialer that waits keeps commands open after Close", "client/close.go",
 		`		l.abandon(err)
 `,
