@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cmdstream/cmdstream/base"
@@ -106,7 +107,7 @@ func (c *Client[T]) sendOn(l *link[T], conn *transport.Conn, k *call[T]) (*slot[
 		return nil, 0, l.refused(conn, &k.patience, "there was no place among the commands in flight", err)
 	}
 	s.cmd = k.cmd
-	if err := c.encode(s, l); err != nil {
+	if err := c.encode(s); err != nil {
 		l.release(s)
 		return nil, 0, err
 	}
@@ -282,31 +283,33 @@ func (c *Client[T]) size(l *link[T], cmd base.Cmd[T]) (int, error) {
 
 // encode encodes the slot's command into its scratch, unless that is too large. A panic of the
 // codec is an error. Should it end the goroutine, the slot is released.
-func (c *Client[T]) encode(s *slot[T], l *link[T]) (err error) {
-	returned := false
+func (c *Client[T]) encode(s *slot[T]) (err error) {
+	err = errEncoding
 	defer func() {
 		if v := recover(); v != nil {
 			err = c.panicked(v)
-		} else if !returned {
-			l.release(s)
+		} else if err == errEncoding {
+			s.link.release(s)
 		}
 	}()
-	size, err := c.size(l, s.cmd)
-	if err == nil {
-		if size > keepInbox {
-			s.scratch.B = c.memory.pool.Get(size)
-		}
-		if err = c.codec.Encode(s.cmd, &s.scratch); err != nil {
-			err = encodeError(err)
-		} else if size = len(s.scratch.B); size > l.maxCmdSize {
-			err = tooLarge(size, l.maxCmdSize)
-		} else {
-			err = l.compress(&s.compressed, s.scratch.B)
-		}
+	size, failure := c.size(s.link, s.cmd)
+	if failure != nil {
+		return failure
 	}
-	returned = true
-	return err
+	if size > keepInbox {
+		s.scratch.B = c.memory.pool.Get(size)
+	}
+	if failure := c.codec.Encode(s.cmd, &s.scratch); failure != nil {
+		return encodeError(failure)
+	}
+	if size := len(s.scratch.B); size > s.link.maxCmdSize {
+		return tooLarge(size, s.link.maxCmdSize)
+	}
+	return s.link.compress(&s.compressed, s.scratch.B)
 }
+
+// errEncoding is what encode returns until it does.
+var errEncoding = errors.New("client: the codec has not returned")
 
 // panicked makes the error of a codec's panic.
 func (c *Client[T]) panicked(v any) error {

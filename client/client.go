@@ -343,11 +343,14 @@ func (c *Client[T]) InFlight() (n int) {
 	return n
 }
 
-// decode decodes a result of cmd. A panic of the codec is an error.
-func (c *Client[T]) decode(cmd base.Cmd[T], r transport.Reader) (result base.Result, err error) {
+// decode decodes a result of cmd, for the owner of s; nil: for nobody. A panic of the codec is an
+// error.
+func (c *Client[T]) decode(s *slot[T], cmd base.Cmd[T], r transport.Reader) (result base.Result, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			result, err = nil, &base.Error{Outcome: base.Failed, Code: base.ErrPanic, Message: fmt.Sprintf("the codec panicked: %v", v)}
+		} else if s != nil && result == nil && err == nil { // the codec ends the goroutine
+			s.breakOff()
 		}
 	}()
 	if c.decodeFor != nil && cmd != nil {

@@ -120,14 +120,7 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 	if !mine {
 		return nil, failure
 	}
-	returned := false
-	defer func() {
-		if !returned { // the codec ends the goroutine
-			s.leave(ended)
-		}
-	}()
 	result, last, err, ok := s.pop()
-	returned = true
 	switch {
 	case !ok:
 		s.link.release(s)
@@ -137,6 +130,17 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 	}
 	s.leave(ended)
 	return result, err
+}
+
+// breakOff leaves the slot of a Do, or of an ask, whose goroutine the codec ends. Others see to that
+// themselves.
+func (s *slot[T]) breakOff() {
+	s.mu.Lock()
+	one := s.owner == waiting && s.message.Credit == 0
+	s.mu.Unlock()
+	if one {
+		s.leave(false)
+	}
 }
 
 func (s *slot[T]) several() error {

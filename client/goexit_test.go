@@ -91,6 +91,55 @@ func TestACodecThatEndsTheGoroutineOfTheDeliveries(t *testing.T) {
 	})
 }
 
+// exitsNamed and exitsIdempotent are commands with a method that ends the goroutine in which it is
+// called.
+type (
+	exitsNamed      struct{ command }
+	exitsIdempotent struct{ command }
+)
+
+func (exitsNamed) CommandName() string   { runtime.Goexit(); return "" }
+func (exitsIdempotent) Idempotent() bool { runtime.Goexit(); return true }
+
+// So does a command that ends it when it is asked for its name, or whether it may run twice: nothing
+// is known of it then. The next command is not held up.
+func TestACommandThatEndsTheGoroutineOfTheDeliveries(t *testing.T) {
+	for name, cmd := range map[string]base.Cmd[receiver]{"CommandName": exitsNamed{}, "Idempotent": exitsIdempotent{}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := memnet.Listen()
+				accepted := make(chan *peer, 2)
+				go func() {
+					for range 2 {
+						p := acceptRaw(t, l)
+						p.hello(wire.ServerHello{})
+						accepted <- p
+					}
+				}()
+				c := redial(t, l.Dial, client.Conf{})
+				p := <-accepted
+				results := make(chan base.AsyncResult, 2)
+				seq, err := c.Send(cmd, results)
+				if err != nil {
+					t.Fatal(err)
+				}
+				next := mustSend(t, c, command{N: 1}, results)
+				p.expect(kindCommand)
+				p.expect(kindCommand)
+				p.nc.Close()
+				<-accepted
+				ends := make(map[base.Seq]error)
+				for range 2 {
+					r := <-results
+					ends[r.Seq] = r.Err
+				}
+				want(t, ends[seq], base.Unknown, base.ErrPanic)
+				want(t, ends[next], base.Unknown, base.ErrConnLost)
+			})
+		})
+	}
+}
+
 // One that does so as a command of Send is sent once more ends it, with what is known of it.
 func TestACodecThatEndsTheGoroutineThatSendsOnceMore(t *testing.T) {
 	bubble(t, func(t *testing.T) {

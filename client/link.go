@@ -108,7 +108,7 @@ func (l *link[T]) decodeStream(index int, r transport.Reader) (any, error) {
 		cmd = s.cmd
 		s.mu.Unlock()
 	}
-	return l.client.decode(cmd, r)
+	return l.client.decode(nil, cmd, r)
 }
 
 // tryTake takes a free slot; nil: there is none. crowd tells whether others are

@@ -105,7 +105,7 @@ func (c *Client[T]) tellResult(o orphan[T], a apart, compressed bool) {
 	}
 	if result == nil {
 		var err error
-		if result, err = c.decode(o.cmd, &body); err != nil {
+		if result, err = c.decode(nil, o.cmd, &body); err != nil {
 			c.counters.refused(err)
 			c.conf.Logger.Warn("a result that nobody waits for can't be decoded", "seq", o.seq, "error", err)
 			return

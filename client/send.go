@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/cmdstream/cmdstream/base"
 )
@@ -63,16 +64,23 @@ func (c *Client[T]) deliverSlowly(s *slot[T]) {
 	})
 }
 
-// failDelivery goes on with a delivery whose goroutine was ended by the codec, in another: the
-// command fails.
+// failDelivery goes on with a delivery whose goroutine was ended by the codec, or by a method of the
+// command, in another: that ends the command.
 func (c *Client[T]) failDelivery(s *slot[T]) {
-	s.hold(nil, s.named(exited(base.Failed)), true)
+	e := exited(base.Failed)
+	e.Seq, e.Cmd = base.Seq(s.seq.Load()), fmt.Sprintf("%T", s.cmd) // to ask it for its name may be what has ended the goroutine
+	s.mu.Lock()
+	if s.got == 0 { // else it has run
+		e.Outcome, e.ID = base.Unknown, s.id()
+	}
+	s.mu.Unlock()
+	s.hold(nil, e, true)
 	c.deliverSlowly(s)
 }
 
-// exited makes the error of a command whose codec ends its goroutine.
+// exited makes the error of a command whose code ends its goroutine.
 func exited(outcome base.Outcome) *base.Error {
-	return &base.Error{Outcome: outcome, Code: base.ErrPanic, Message: "the codec ended its goroutine by runtime.Goexit"}
+	return &base.Error{Outcome: outcome, Code: base.ErrPanic, Message: "the codec, or the command, ended its goroutine by runtime.Goexit"}
 }
 
 // deliver returns false where it would have to wait, and may not.
@@ -125,7 +133,7 @@ func (s *slot[T]) sendAnew(err error) bool {
 	}
 	c.delivering.Go(func() {
 		var seq base.Seq
-		err := c.name(&k, exited(base.NotSent)) // where the codec ends the goroutine
+		err := c.name(&k, exited(base.NotSent)) // where the codec does
 		defer func() { s.sentAnew(&k, seq, err) }()
 		_, seq, err = c.send(context.Background(), &k)
 	})

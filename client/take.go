@@ -59,7 +59,7 @@ func (s *slot[T]) pop() (result base.Result, last bool, err error, ok bool) {
 		return result, it.last, err, true
 	}
 	s.size = len(small)
-	result, err = s.link.client.decode(s.cmd, &s.body)
+	result, err = s.link.client.decode(s, s.cmd, &s.body)
 	s.body.Release() // it is not the codec's any more
 	if err != nil {
 		err = s.undecoded(err)
@@ -74,7 +74,7 @@ func (s *slot[T]) popApart(it item) (result base.Result, err error) {
 		return result, err
 	}
 	s.size = s.body.Len()
-	result, err = s.link.client.decode(s.cmd, &s.body)
+	result, err = s.link.client.decode(s, s.cmd, &s.body)
 	s.body.Release()
 	if owned != nil {
 		s.link.client.memory.pool.Put(owned)
