@@ -183,7 +183,15 @@ func (c *Client[T]) open(ctx context.Context, nc net.Conn) (*link[T], error) {
 		return nil, err
 	}
 	l.begin(conn, hello)
-	if err := l.agree(ctx, conn, hello.Catalogue); err != nil {
+	returned := false
+	defer func() {
+		if !returned { // the codec ends the goroutine
+			conn.Fail(errExited)
+		}
+	}()
+	err = l.agree(ctx, conn, hello.Catalogue)
+	returned = true
+	if err != nil {
 		if l.stopKeepalive != nil {
 			l.stopKeepalive()
 		}

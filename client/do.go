@@ -132,11 +132,11 @@ func (s *slot[T]) result(ctx context.Context) (base.Result, error) {
 	return result, err
 }
 
-// breakOff leaves the slot of a Do, or of an ask, whose goroutine the codec ends. Others see to that
-// themselves.
+// breakOff leaves the slot of a Do whose goroutine is ended by the codec, or by the command that is
+// asked for its name. Others than a Do, which may get several results, see to that themselves.
 func (s *slot[T]) breakOff() {
 	s.mu.Lock()
-	one := s.owner == waiting && s.message.Credit == 0
+	one := s.owner == waiting && s.granted == 1
 	s.mu.Unlock()
 	if one {
 		s.leave(false)

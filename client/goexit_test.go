@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net"
 	"runtime"
 	"testing"
@@ -172,8 +174,8 @@ func TestACodecThatEndsTheGoroutineThatSendsOnceMore(t *testing.T) {
 		<-accepted // the next connection, over which the command would go
 		r := <-results
 		want(t, r.Err, base.NotSent, base.ErrPanic)
-		if r.Seq != seq {
-			t.Errorf("the error is of command %d, the command is %d", r.Seq, seq)
+		if e := new(base.Error); !errors.As(r.Err, &e) || r.Seq != seq || e.Seq != seq || e.Cmd != "client_test.command" {
+			t.Errorf("got %+v, the command's Seq is %d", r, seq)
 		}
 	})
 }
@@ -195,6 +197,37 @@ func TestACodecThatEndsTheGoroutineThatReads(t *testing.T) {
 		}
 		mustDo(t, c, 1)
 	})
+}
+
+// disagrees is a codec whose Agree ends the goroutine in which it is called.
+type disagrees struct{ codec }
+
+func (disagrees) Agree([]byte) (func(base.Cmd[receiver]) error, base.Cmd[receiver], error) {
+	runtime.Goexit()
+	return nil, nil, nil
+}
+
+// What ends the goroutine that connects ends the connection.
+func TestAHelloThatEndsTheGoroutine(t *testing.T) {
+	for name, with := range map[string]struct {
+		codec client.Codec[receiver]
+		conf  client.Conf
+	}{
+		"Credentials":     {codec{}, client.Conf{Credentials: func(context.Context) ([]byte, error) { runtime.Goexit(); return nil, nil }}},
+		"CheckServerInfo": {codec{}, client.Conf{CheckServerInfo: func([]byte) error { runtime.Goexit(); return nil }}},
+		"Agree":           {disagrees{}, client.Conf{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				conn, p := newPipe(t)
+				go client.New(t.Context(), with.codec, conn, with.conf)
+				if name != "Credentials" {
+					p.hello(wire.ServerHello{})
+				}
+				p.ended()
+			})
+		})
+	}
 }
 
 // A Dialer that ends the goroutine in which it is called ends the client, where that has no session,
@@ -227,4 +260,208 @@ func TestADialerThatEndsItsGoroutine(t *testing.T) {
 			})
 		})
 	}
+}
+
+// So does one where the channel takes one result after another.
+func TestACodecThatEndsTheGoroutineOfASlowDelivery(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		conn, err := serve(t, count, serverConf{}).Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := over(t, conn, codec{decode: func(r result) error { exitAt(r.N, 3); return nil }}, client.Conf{MaxInFlight: 1})
+		results := make(chan base.AsyncResult)
+		for range 2 {
+			mustSend(t, c, command{N: 5}, results)
+			synctest.Wait() // the first one waits for the channel
+			for n := 1; n < 3; n++ {
+				if r := <-results; r.Err != nil || r.Result.(result).N != n {
+					t.Errorf("result %d is %+v", n, r)
+				}
+			}
+			want(t, (<-results).Err, base.Failed, base.ErrPanic)
+		}
+	})
+}
+
+// A Logger that ends the goroutine of the deliveries, for a channel is closed, keeps no place.
+func TestALoggerThatEndsTheGoroutineOfTheDeliveries(t *testing.T) {
+	for name, size := range map[string]int{"at once": 1, "after it has waited": 0} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				log := asking{slog.DiscardHandler, func(message string) {
+					if message == "a result could not be delivered" {
+						runtime.Goexit()
+					}
+				}}
+				c, p := newPeer(t, client.Conf{MaxInFlight: 1, Logger: slog.New(enabled{log})})
+				for range 3 {
+					results := make(chan base.AsyncResult, size)
+					mustSend(t, c, command{}, results)
+					f, _ := p.read()
+					for f.Kind == wire.KindCredit { // of the one before
+						f, _ = p.read()
+					}
+					if size == 0 {
+						p.item(f.Slot, 1)
+						synctest.Wait()
+					}
+					close(results)
+					synctest.Wait()
+					p.answer(f.Slot, 2)
+				}
+				holds(t, c, 0)
+			})
+		})
+	}
+}
+
+// enabled is a Handler for all levels.
+type enabled struct{ slog.Handler }
+
+func (enabled) Enabled(context.Context, slog.Level) bool { return true }
+
+// A Do whose command ends the goroutine, as it is asked for its name, keeps no place.
+func TestACommandThatEndsTheCallersGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := newPeer(t, client.Conf{MaxInFlight: 1})
+		ends := map[string]func(slot uint64, cancel func()){
+			"a failure": func(slot uint64, _ func()) { p.fail(slot, wireFailure(base.Failed, base.ErrExec)) },
+			"several results": func(slot uint64, _ func()) {
+				p.item(slot, 1)
+				p.expect(kindCancel)
+				p.fail(slot, wireFailure(base.Failed, base.ErrCanceled))
+			},
+			"the ctx": func(slot uint64, cancel func()) { cancel(); p.expect(kindCancel); p.answer(slot, 1) },
+		}
+		for _, end := range ends {
+			ctx, cancel := context.WithCancel(t.Context())
+			go c.Do(ctx, exitsNamed{})
+			end(p.expect(kindCommand).Slot, cancel)
+			synctest.Wait()
+			cancel()
+			done := start(t.Context(), c, command{N: 1})
+			p.answer(p.expect(kindCommand).Slot, 1)
+			if o := <-done; o.err != nil {
+				t.Error(o.err)
+			}
+		}
+	})
+}
+
+// A codec that ends the goroutine of a Do, whose command its session has sent again, keeps no place.
+func TestACodecThatEndsTheCallersGoroutineAfterAResume(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := memnet.Listen()
+		accepted := make(chan *peer, 1)
+		var session wire.Session
+		go func() {
+			p := acceptRaw(t, l)
+			session = *p.hello(wire.ServerHello{SessionTime: sessionTime}).Session
+			accepted <- p
+		}()
+		c, err := client.NewReconnect(t.Context(), codec{decode: func(r result) error { exitAt(r.N, 7); return nil }}, l.Dial,
+			client.Conf{Session: true, MaxInFlight: 1, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		p := <-accepted
+		go c.Do(t.Context(), command{})
+		p.expect(kindCommand)
+		p.nc.Cut(memnet.RST)
+		p, list := resumed(t, l, session, 2)
+		p.stand(wire.ServerSlot{Slot: list[0].Slot}) // unseen
+		p.answer(p.expect(kindCommand).Slot, 7)
+		done := start(t.Context(), c, command{N: 1})
+		p.answer(p.expect(kindCommand).Slot, 1)
+		if o := <-done; o.err != nil {
+			t.Error(o.err)
+		}
+	})
+}
+
+// A Call whose codec, or command, has ended the goroutine that uses it ends, and can be closed.
+func TestACallWhoseUserEndsTheGoroutine(t *testing.T) {
+	t.Run("Decode", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			conn, err := serve(t, echo, serverConf{}).Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := over(t, conn, codec{decode: func(result) error { runtime.Goexit(); return nil }}, client.Conf{})
+			x, err := c.Open(t.Context(), command{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			go x.Receive()
+			synctest.Wait()
+			for range 2 {
+				_, err = x.Receive()
+				want(t, err, base.Failed, base.ErrPanic)
+			}
+			x.Close()
+			if n := c.InFlight(); n != 0 {
+				t.Errorf("%d commands are in flight", n)
+			}
+		})
+	})
+	t.Run("CommandName, in Close", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			c, p := newPeer(t, client.Conf{})
+			x, err := c.Open(t.Context(), exitsNamed{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			slot := p.expect(kindCommand).Slot
+			go x.Close()
+			p.expect(kindCancel)
+			p.answer(slot, 1)
+			_, err = x.Receive()
+			want(t, err, base.Unknown, base.ErrPanic)
+		})
+	})
+	t.Run("Encode, as it is sent again", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			l := memnet.Listen()
+			accepted := make(chan *peer, 2)
+			go func() {
+				for range 2 {
+					p := acceptRaw(t, l)
+					p.hello(wire.ServerHello{})
+					accepted <- p
+				}
+			}()
+			encoded := 0
+			c, err := client.NewReconnect(t.Context(), codec{encode: func(command) error {
+				if encoded++; encoded > 1 {
+					runtime.Goexit()
+				}
+				return nil
+			}}, l.Dial, client.Conf{Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			p := <-accepted
+			x, err := c.Open(t.Context(), command{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			slot := p.expect(kindCommand).Slot
+			p.goaway("bye")
+			p.fail(slot, wireFailure(base.Rejected, base.ErrDraining))
+			<-accepted
+			synctest.Wait()
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				defer x.Close()
+				x.Send([]byte("input")) // sees to it that the command is sent again
+			}()
+			<-closed
+			_, err = x.Receive()
+			want(t, err, base.Rejected, base.ErrDraining)
+		})
+	})
 }

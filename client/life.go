@@ -16,9 +16,9 @@ func (l *link[T]) run() {
 		if !returned { // the user's code ends this goroutine
 			l.client.tasks.Go(func() {
 				conn := l.conn.Load()
-				conn.Fail(errEndsLink)
+				conn.Fail(errExited)
 				l.part(conn)
-				l.finish(errEndsLink)
+				l.finish(errExited)
 			})
 		}
 	}()
@@ -26,8 +26,8 @@ func (l *link[T]) run() {
 	returned = true
 }
 
-// errEndsLink is the end of a link whose goroutine was ended.
-var errEndsLink = &base.Error{Code: base.ErrPanic, Message: "the codec, or the Dialer, ended the connection's goroutine by runtime.Goexit"}
+// errExited is the end of a link, or a client, whose goroutine was ended by a codec, or a Dialer.
+var errExited = &base.Error{Code: base.ErrPanic, Message: "the user's code ended the goroutine of the connection by runtime.Goexit"}
 
 // live is the link's life. It returns its end.
 func (l *link[T]) live() (reason error) {

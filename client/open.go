@@ -188,7 +188,27 @@ func (x *exchange[T]) failed(code base.Code, message string, err error) error {
 // Receive implements base.Call.
 func (x *exchange[T]) Receive() (base.Result, error) {
 	x.mu.Lock()
+	returned := false
+	defer x.unlock(&returned)
+	result, err := x.receive()
+	returned = true
+	return result, err
+}
+
+// unlock is the end of what holds mu. If that has not returned, for the codec or a method of the
+// command ends the goroutine, the Call ends.
+func (x *exchange[T]) unlock(returned *bool) {
 	defer x.mu.Unlock()
+	if !*returned && x.end == nil {
+		s := x.present.Load().slot
+		err := s.errBrokenOff()
+		s.leave(false)
+		x.finish(err)
+	}
+}
+
+// receive is Receive. The caller holds mu.
+func (x *exchange[T]) receive() (base.Result, error) {
 	for x.end == nil {
 		t := x.present.Load()
 		result, last, err, ok := t.slot.pop()
@@ -232,6 +252,11 @@ func (x *exchange[T]) wait(t *try[T]) error {
 // with all its inputs, for none was taken that is not kept. The error is the command's
 // end. The caller holds mu, and has released t's slot.
 func (x *exchange[T]) reopen(t *try[T], failure error) error {
+	defer func() {
+		if x.end == nil && x.present.Load() == t { // the codec, or the command, ends the goroutine
+			x.finish(failure)
+		}
+	}()
 	inputs := t.inputs.again()
 	if inputs == nil || !x.client.again(t.slot.link, &x.call, failure) {
 		return x.finish(failure)
@@ -264,11 +289,7 @@ func (x *exchange[T]) movesOn(t *try[T]) bool {
 	if !unanswered {
 		return false
 	}
-	if x.mu.TryLock() {
-		if x.end == nil && x.present.Load() == t {
-			x.wait(t) // it has ended
-		}
-		x.mu.Unlock()
+	if x.tryWait(t) {
 		return x.present.Load() != t
 	}
 	select {
@@ -276,6 +297,20 @@ func (x *exchange[T]) movesOn(t *try[T]) bool {
 	case <-x.ctx.Done():
 	}
 	return x.present.Load() != t
+}
+
+// tryWait waits for the end of t, which has come, unless somebody else does: then it returns false.
+func (x *exchange[T]) tryWait(t *try[T]) bool {
+	if !x.mu.TryLock() {
+		return false
+	}
+	returned := false
+	defer x.unlock(&returned)
+	if x.end == nil && x.present.Load() == t {
+		x.wait(t)
+	}
+	returned = true
+	return true
 }
 
 // finish notes how the Call ended. The caller holds mu.
@@ -290,18 +325,19 @@ func (x *exchange[T]) finish(err error) error {
 func (x *exchange[T]) Close() error {
 	x.cancel() // a Receive that is under way gives the command up
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.end != nil {
-		return nil
+	returned := false
+	defer x.unlock(&returned)
+	if x.end == nil {
+		s := x.present.Load().slot
+		err := s.wrap(base.Unknown, base.ErrCanceled, "the call was closed", nil)
+		s.handedOver()
+		outcome, left := s.giveUp()
+		if !left {
+			s.link.release(s)
+		}
+		x.finish(withOutcome(err, outcome))
 	}
-	s := x.present.Load().slot
-	err := s.wrap(base.Unknown, base.ErrCanceled, "the call was closed", nil)
-	s.handedOver()
-	outcome, left := s.giveUp()
-	if !left {
-		s.link.release(s)
-	}
-	x.finish(withOutcome(err, outcome))
+	returned = true
 	return nil
 }
 
@@ -309,13 +345,14 @@ func (x *exchange[T]) Close() error {
 // If the command has ended before, Receive still tells how.
 func (x *exchange[T]) abandon() {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.end != nil {
-		return
+	returned := false
+	defer x.unlock(&returned)
+	if x.end == nil {
+		s := x.present.Load().slot
+		err := s.wrap(base.Unknown, ctxCode(x.ctx), "its ctx ended while it was open", context.Cause(x.ctx))
+		if outcome, left := s.giveUp(); left {
+			x.finish(withOutcome(err, outcome))
+		}
 	}
-	s := x.present.Load().slot
-	err := s.wrap(base.Unknown, ctxCode(x.ctx), "its ctx ended while it was open", context.Cause(x.ctx))
-	if outcome, left := s.giveUp(); left {
-		x.finish(withOutcome(err, outcome))
-	}
+	returned = true
 }

@@ -164,7 +164,7 @@ func (c *Client[T]) lost(l *link[T], reason error) {
 // own; the Redialer puts the links that it makes into *fresh.
 func (c *Client[T]) reconnect(fresh **link[T]) {
 	l := *fresh
-	defer c.finish(errEndsLink) // if the Dialer ends this goroutine; it has ended else
+	defer c.finish(errExited) // if the Dialer ends this goroutine; it has ended else
 	for {
 		var reason error
 		select {

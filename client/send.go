@@ -67,15 +67,23 @@ func (c *Client[T]) deliverSlowly(s *slot[T]) {
 // failDelivery goes on with a delivery whose goroutine was ended by the codec, or by a method of the
 // command, in another: that ends the command.
 func (c *Client[T]) failDelivery(s *slot[T]) {
+	if !s.pending.present() { // else it was the Logger
+		s.hold(nil, s.errBrokenOff(), true)
+	}
+	c.deliverSlowly(s)
+}
+
+// errBrokenOff makes the error of the slot's command, where the codec, or a method of the command, has
+// ended the goroutine. It is not asked for its name, for that may be what has.
+func (s *slot[T]) errBrokenOff() *base.Error {
 	e := exited(base.Failed)
-	e.Seq, e.Cmd = base.Seq(s.seq.Load()), fmt.Sprintf("%T", s.cmd) // to ask it for its name may be what has ended the goroutine
+	e.Seq, e.Cmd = base.Seq(s.seq.Load()), fmt.Sprintf("%T", s.cmd)
 	s.mu.Lock()
 	if s.got == 0 { // else it has run
 		e.Outcome, e.ID = base.Unknown, s.id()
 	}
 	s.mu.Unlock()
-	s.hold(nil, e, true)
-	c.deliverSlowly(s)
+	return e
 }
 
 // exited makes the error of a command whose code ends its goroutine.
@@ -132,26 +140,36 @@ func (s *slot[T]) sendAnew(err error) bool {
 		return false
 	}
 	c.delivering.Go(func() {
+		broken := exited(base.NotSent) // unless send returns
+		broken.Cmd = nameIn(err)
 		var seq base.Seq
-		err := c.name(&k, exited(base.NotSent)) // where the codec does
+		err := error(broken)
 		defer func() { s.sentAnew(&k, seq, err) }()
 		_, seq, err = c.send(context.Background(), &k)
 	})
 	return true
 }
 
+// nameIn returns the name of the command that err tells.
+func nameIn(err error) string {
+	var e *base.Error
+	errors.As(err, &e)
+	return e.Cmd
+}
+
 // sentAnew is the end of sendAnew: the command is seq's slot's by now, or it has ended with err.
 func (s *slot[T]) sentAnew(k *call[T], seq base.Seq, err error) {
+	c := s.link.client
 	if err != nil {
 		var e *base.Error
 		errors.As(k.ends(err), &e)
 		e.Seq = k.seq
 		s.hold(nil, e, true)
-		s.deliver(true)
+		c.deliverSlowly(s)
 		return
 	}
 	if s.yieldSeq() {
-		s.link.client.Forget(seq)
+		c.Forget(seq)
 	}
 	s.link.release(s)
 }
@@ -295,6 +313,9 @@ func (s *slot[T]) offerSlowly() (delivered, forgotten bool) {
 // Logger may call the client: no lock is held by then, and no [Client.Forget] waits.
 func (s *slot[T]) closed(forgotten *bool) {
 	if v := recover(); v != nil {
+		s.mu.Lock()
+		s.results = nil // also if the Logger does not return
+		s.mu.Unlock()
 		s.link.client.conf.Logger.Error("a result could not be delivered", "seq", s.pending.result.Seq, "reason", v)
 		*forgotten = true
 	}

@@ -301,12 +301,16 @@ func (s *slot[T]) resent(conn *transport.Conn, told int, err error) {
 }
 
 // connect says hello over nc, for a link that is new, or that resumes its session.
-func (c *Client[T]) connect(ctx context.Context, nc net.Conn, l *link[T], session *transport.Session) (*transport.Conn, transport.Hello, error) {
+func (c *Client[T]) connect(ctx context.Context, nc net.Conn, l *link[T], session *transport.Session) (conn *transport.Conn, _ transport.Hello, err error) {
+	defer func() {
+		if conn == nil && err == nil { // Credentials, or CheckServerInfo, ends the goroutine
+			nc.Close()
+		}
+	}()
 	l.arriving = &arriving{memory: &c.memory} // the last connection's has ended
 	conf := c.delegateConf(l)
 	conf.Session = session
 	if c.conf.Credentials != nil {
-		var err error
 		if conf.Credentials, err = c.credentials(ctx); err != nil {
 			nc.Close()
 			return nil, transport.Hello{}, err

@@ -193,8 +193,15 @@ func (s *slot[T]) wrap(outcome base.Outcome, code base.Code, message string, err
 // named returns a copy of err that tells the slot's command. It asks the command for its name: mu
 // is not held.
 func (s *slot[T]) named(err *base.Error) *base.Error {
+	returned := false
+	defer func() {
+		if !returned {
+			s.breakOff()
+		}
+	}()
 	e := *err
 	e.Seq, e.Cmd = base.Seq(s.seq.Load()), base.NameOf(s.cmd)
+	returned = true
 	if e.Outcome == base.Unknown {
 		e.ID = s.id()
 	}

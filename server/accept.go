@@ -98,7 +98,7 @@ func (s *Server) hello(nc net.Conn) {
 	served := false
 	defer func() {
 		<-s.hellos
-		if v := recover(); v != nil { // of a callback of the TLSConfig, or a Transport
+		if v := recover(); v != nil { // of a callback of the TLSConfig, a Transport, or the Logger
 			s.logger.Error("a hello panicked", "remote", nc.RemoteAddr(), "value", v, "stack", string(debug.Stack()))
 			nc.Close()
 		}
@@ -134,7 +134,7 @@ func (s *Server) hello(nc net.Conn) {
 	if within > 0 {
 		stopWatching = delegate.WatchIdle(conn, within)
 	}
-	defer func() { // also if the Logger panics: the connection is closed then
+	defer func() { // also if the Logger panics: its connection is closed at once then
 		s.addWorker(w)
 		w.Start(func(err error) {
 			stopWatching() // its timer would hold the connection's buffers
