@@ -199,6 +199,16 @@ var inClients = []mutant{
 		"	c.deliveries.exited = nil",
 	},
 	{
+		"a codec that ends its caller's goroutine keeps a place", "client/client.go",
+		"			s.breakOff()",
+		"			_ = s",
+	},
+	{
+		"a Call stays open whose codec has ended the goroutine", "client/open.go",
+		"	if !*returned && x.end == nil {",
+		"	if !*returned && x.end != nil {",
+	},
+	{
 		"a Dialer that waits keeps commands open after Close", "client/close.go",
 		`		l.abandon(err)
 `,
