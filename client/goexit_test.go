@@ -93,6 +93,36 @@ func TestACodecThatEndsTheGoroutineOfTheDeliveries(t *testing.T) {
 	})
 }
 
+// two returns the peers of l's next two connections.
+func two(t *testing.T, l *memnet.Listener) <-chan *peer {
+	accepted := make(chan *peer, 2)
+	go func() {
+		for range 2 {
+			p := acceptRaw(t, l)
+			p.hello(wire.ServerHello{})
+			accepted <- p
+		}
+	}()
+	return accepted
+}
+
+// encodesOnce returns a client that reconnects to l, whose codec ends the goroutine but for the first
+// time that it encodes.
+func encodesOnce(t *testing.T, l *memnet.Listener) *client.Client[receiver] {
+	encoded := 0
+	c, err := client.NewReconnect(t.Context(), codec{encode: func(command) error {
+		if encoded++; encoded > 1 {
+			runtime.Goexit()
+		}
+		return nil
+	}}, l.Dial, client.Conf{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 // exitsNamed and exitsIdempotent are commands with a method that ends the goroutine in which it is
 // called.
 type (
@@ -110,14 +140,7 @@ func TestACommandThatEndsTheGoroutineOfTheDeliveries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				l := memnet.Listen()
-				accepted := make(chan *peer, 2)
-				go func() {
-					for range 2 {
-						p := acceptRaw(t, l)
-						p.hello(wire.ServerHello{})
-						accepted <- p
-					}
-				}()
+				accepted := two(t, l)
 				c := redial(t, l.Dial, client.Conf{})
 				p := <-accepted
 				results := make(chan base.AsyncResult, 2)
@@ -146,25 +169,8 @@ func TestACommandThatEndsTheGoroutineOfTheDeliveries(t *testing.T) {
 func TestACodecThatEndsTheGoroutineThatSendsOnceMore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := memnet.Listen()
-		encoded := 0
-		accepted := make(chan *peer, 2)
-		go func() {
-			for range 2 {
-				p := acceptRaw(t, l)
-				p.hello(wire.ServerHello{})
-				accepted <- p
-			}
-		}()
-		c, err := client.NewReconnect(t.Context(), codec{encode: func(command) error {
-			if encoded++; encoded > 1 {
-				runtime.Goexit()
-			}
-			return nil
-		}}, l.Dial, client.Conf{Logger: quiet})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		accepted := two(t, l)
+		c := encodesOnce(t, l)
 		p := <-accepted
 		results := make(chan base.AsyncResult, 1)
 		seq := mustSend(t, c, command{N: 1}, results)
@@ -424,25 +430,8 @@ func TestACallWhoseUserEndsTheGoroutine(t *testing.T) {
 	t.Run("Encode, as it is sent again", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			l := memnet.Listen()
-			accepted := make(chan *peer, 2)
-			go func() {
-				for range 2 {
-					p := acceptRaw(t, l)
-					p.hello(wire.ServerHello{})
-					accepted <- p
-				}
-			}()
-			encoded := 0
-			c, err := client.NewReconnect(t.Context(), codec{encode: func(command) error {
-				if encoded++; encoded > 1 {
-					runtime.Goexit()
-				}
-				return nil
-			}}, l.Dial, client.Conf{Logger: quiet})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			accepted := two(t, l)
+			c := encodesOnce(t, l)
 			p := <-accepted
 			x, err := c.Open(t.Context(), command{})
 			if err != nil {
