@@ -268,22 +268,24 @@ func TestADialerThatEndsItsGoroutine(t *testing.T) {
 	}
 }
 
-// So does one where the channel takes one result after another.
+// So does one that ends the goroutine of a delivery that has waited for its channel.
 func TestACodecThatEndsTheGoroutineOfASlowDelivery(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		conn, err := serve(t, count, serverConf{}).Dial(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := over(t, conn, codec{decode: func(r result) error { exitAt(r.N, 3); return nil }}, client.Conf{MaxInFlight: 1})
-		results := make(chan base.AsyncResult)
+		c := over(t, conn, codec{decode: func(r result) error { exitAt(r.N, 2); return nil }}, client.Conf{MaxInFlight: 1})
+		results := make(chan base.AsyncResult, 2) // so two results may come at once
 		for range 2 {
+			results <- base.AsyncResult{}
+			results <- base.AsyncResult{}
 			mustSend(t, c, command{N: 5}, results)
-			synctest.Wait() // the first one waits for the channel
-			for n := 1; n < 3; n++ {
-				if r := <-results; r.Err != nil || r.Result.(result).N != n {
-					t.Errorf("result %d is %+v", n, r)
-				}
+			synctest.Wait() // both have come, the first one was decoded
+			<-results
+			<-results
+			if r := <-results; r.Err != nil || r.Result.(result).N != 1 {
+				t.Errorf("the first result is %+v", r)
 			}
 			want(t, (<-results).Err, base.Failed, base.ErrPanic)
 		}
