@@ -51,6 +51,7 @@ func (c *Client[T]) deliver(s *slot[T]) {
 	}
 }
 
+// deliverSlowly goes on with a delivery in a goroutine of the command's own, which may wait.
 func (c *Client[T]) deliverSlowly(s *slot[T]) {
 	c.delivering.Go(func() {
 		returned := false
@@ -127,7 +128,7 @@ func (s *slot[T]) deliver(wait bool) bool {
 // sendAnew sends a command of Send once more, over another link, where err, which has
 // ended it here, allows that. The slot keeps its place until then, so that the
 // command can be found.
-func (s *slot[T]) sendAnew(err error) bool {
+func (s *slot[T]) sendAnew(err *base.Error) bool {
 	c := s.link.client
 	s.mu.Lock()
 	k := call[T]{
@@ -141,20 +142,13 @@ func (s *slot[T]) sendAnew(err error) bool {
 	}
 	c.delivering.Go(func() {
 		broken := exited(base.NotSent) // unless send returns
-		broken.Cmd = nameIn(err)
+		broken.Cmd = err.Cmd
 		var seq base.Seq
 		err := error(broken)
 		defer func() { s.sentAnew(&k, seq, err) }()
 		_, seq, err = c.send(context.Background(), &k)
 	})
 	return true
-}
-
-// nameIn returns the name of the command that err tells.
-func nameIn(err error) string {
-	var e *base.Error
-	errors.As(err, &e)
-	return e.Cmd
 }
 
 // sentAnew is the end of sendAnew: the command is seq's slot's by now, or it has ended with err.
